@@ -1,0 +1,120 @@
+"""refcrp: Layer-wise and Concept Relevance Propagation, to be read, to be relied on, and fast.
+
+>>> import refcrp as rc
+>>> model = rc.load_model("lenet5")
+>>> x, labels = rc.load_digits()
+>>> crp = rc.CRP(rc.LRP(model, rc.EpsilonPlusFlat()), layer="conv2", features=rc.TopNFeatures(3))
+>>> crp(x[:2]).relevance.shape
+(6, 1, 28, 28)
+"""
+
+from refcrp import errors, layers
+from refcrp.canonize import canonize, strip_softmax
+from refcrp.composite import (
+    Composite,
+    FirstLayerMap,
+    FirstLayerTypeMap,
+    FirstNTypeMap,
+    GlobalMap,
+    GlobalTypeMap,
+    LastLayerMap,
+    LastLayerTypeMap,
+    LayerMap,
+    RangeMap,
+    RangeTypeMap,
+)
+from refcrp.crp import CRP
+from refcrp.datasets import load_digits
+from refcrp.errors import RefcrpError
+from refcrp.explanation import Explanation
+from refcrp.heatmap import heatmap
+from refcrp.io import load_model, save_model
+from refcrp.kernels import backend
+from refcrp.layers import ConvLayer, DropoutLayer, NormalizationLayer, PoolingLayer, ReshapingLayer
+from refcrp.lrp import LRP, Trace
+from refcrp.model import Model, Sequential
+from refcrp.presets import (
+    EpsilonAlpha2Beta1,
+    EpsilonAlpha2Beta1Flat,
+    EpsilonGammaBox,
+    EpsilonPlus,
+    EpsilonPlusFlat,
+)
+from refcrp.rules import (
+    AlphaBetaRule,
+    Contribution,
+    EpsilonRule,
+    FlatRule,
+    GammaRule,
+    GeneralizedGammaRule,
+    LayerNormRule,
+    PassRule,
+    Rule,
+    Share,
+    WSquareRule,
+    ZBoxRule,
+    ZeroRule,
+    ZPlusRule,
+)
+from refcrp.selection import IndexedFeatures, IndexSelector, MaxActivationSelector, TopNFeatures
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CRP",
+    "LRP",
+    "AlphaBetaRule",
+    "Composite",
+    "Contribution",
+    "ConvLayer",
+    "DropoutLayer",
+    "EpsilonAlpha2Beta1",
+    "EpsilonAlpha2Beta1Flat",
+    "EpsilonGammaBox",
+    "EpsilonPlus",
+    "EpsilonPlusFlat",
+    "EpsilonRule",
+    "Explanation",
+    "FirstLayerMap",
+    "FirstLayerTypeMap",
+    "FirstNTypeMap",
+    "FlatRule",
+    "GammaRule",
+    "GeneralizedGammaRule",
+    "GlobalMap",
+    "GlobalTypeMap",
+    "IndexSelector",
+    "IndexedFeatures",
+    "LastLayerMap",
+    "LastLayerTypeMap",
+    "LayerMap",
+    "LayerNormRule",
+    "MaxActivationSelector",
+    "Model",
+    "NormalizationLayer",
+    "PassRule",
+    "PoolingLayer",
+    "RangeMap",
+    "RangeTypeMap",
+    "RefcrpError",
+    "ReshapingLayer",
+    "Rule",
+    "Sequential",
+    "Share",
+    "TopNFeatures",
+    "Trace",
+    "WSquareRule",
+    "ZBoxRule",
+    "ZPlusRule",
+    "ZeroRule",
+    "__version__",
+    "backend",
+    "canonize",
+    "errors",
+    "heatmap",
+    "layers",
+    "load_digits",
+    "load_model",
+    "save_model",
+    "strip_softmax",
+]

@@ -1,0 +1,58 @@
+"""Checks that several rooms share; each raises one of our errors, or says nothing."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from refcrp.errors import ArrayTypeError, NonFiniteError, ParameterError, ShapeError
+
+Shape = tuple[int | None, ...]  # of one sample, without the batch axis; None where not known yet
+
+SUPPORTED = "float32, float64, longdouble, or object (of fractions.Fraction)"
+
+
+def check_dtype(array: npt.NDArray[Any], what: str) -> None:
+    """Raise `ArrayTypeError` unless refcrp computes with the element type of `array`."""
+    supported = array.dtype == object or (array.dtype.kind == "f" and array.dtype.itemsize >= 4)
+    if not supported:
+        raise ArrayTypeError(f"{what}: element type {array.dtype} is not supported; expected {SUPPORTED}")
+
+
+def check_finite(array: npt.NDArray[Any], what: str) -> None:
+    """Raise `NonFiniteError` if `array` holds a NaN or an infinity."""
+    if array.dtype == object or np.isfinite(array).all():
+        return
+    first = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    raise NonFiniteError(f"{what}: {array[first]} at index {first}; expected finite numbers only")
+
+
+def check_shape(shape: Shape, expected: Shape, what: str) -> None:
+    """Raise `ShapeError` unless `shape` is `expected`; None, on either side, fits any length."""
+    fits = len(shape) == len(expected) and all(
+        n is None or e is None or n == e for n, e in zip(shape, expected, strict=True)
+    )
+    if not fits:
+        raise ShapeError(f"{what}: got shape {show_shape(shape)}, expected {show_shape(expected)}")
+
+
+def show_shape(shape: Shape) -> str:
+    """Write a shape with ``?`` for what is not known: ``(16, ?, ?)``."""
+    inner = ", ".join("?" if n is None else str(n) for n in shape)
+    return f"({inner},)" if len(shape) == 1 else f"({inner})"
+
+
+def check_number(
+    what: str, value: Any, low: float, high: float = math.inf, *, includes_low: bool = True
+) -> None:
+    """Raise `ParameterError` unless `value` is one finite number from `low` to `high`."""
+    bound = f"{'>=' if includes_low else '>'} {low}" + (f" and <= {high}" if math.isfinite(high) else "")
+    try:
+        good = math.isfinite(value) and low <= value <= high and (includes_low or value != low)
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ParameterError(f"{what} must be a number {bound}, got {value!r}")
