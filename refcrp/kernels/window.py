@@ -1,0 +1,81 @@
+"""The geometry of a sliding window, shared by convolution and pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from refcrp.arrays import Array
+from refcrp.errors import ParameterError
+
+Pair = tuple[int, int]  # (vertical, horizontal)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of `kernel` positions, `dilation` apart, that moves by `stride` over a padded image.
+
+    Parameters
+    ----------
+    kernel, stride, padding, dilation : (int, int)
+        Vertical and horizontal, in pixels; padding is added on both sides.
+    """
+
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+
+    def output_length(self, axis: int, length: int | None) -> int | None:
+        """Count the window's places along one axis; not positive where the window does not fit."""
+        if length is None:
+            return None
+        reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+        return (length + 2 * self.padding[axis] - reach) // self.stride[axis] + 1
+
+    def output_size(self, height: int, width: int) -> Pair:
+        """Count the window's places, vertically and horizontally."""
+        rows, columns = self.output_length(0, height), self.output_length(1, width)
+        assert rows is not None
+        assert columns is not None
+        return rows, columns
+
+    def positions(self) -> Iterator[Pair]:
+        """Go through the positions (i, j) inside the window, row by row."""
+        for i in range(self.kernel[0]):
+            for j in range(self.kernel[1]):
+                yield i, j
+
+    def seen_through(self, padded: Array, i: int, j: int, output_size: Pair) -> Array:
+        """View what position (i, j) of the window sees, from each of the window's places.
+
+        Parameters
+        ----------
+        padded : (..., height + 2 padding, width + 2 padding) array
+
+        Returns
+        -------
+        (..., *output_size) view of `padded`
+        """
+        top, left = i * self.dilation[0], j * self.dilation[1]
+        rows = slice(top, top + (output_size[0] - 1) * self.stride[0] + 1, self.stride[0])
+        columns = slice(left, left + (output_size[1] - 1) * self.stride[1] + 1, self.stride[1])
+        return padded[..., rows, columns]
+
+    @property
+    def keeps_size(self) -> bool:
+        """Whether the output is as large as the input, for every input."""
+        return self.stride == (1, 1) and all(
+            2 * p == d * (k - 1) for p, d, k in zip(self.padding, self.dilation, self.kernel, strict=True)
+        )
+
+
+def as_pair(value: int | Pair, what: str, minimum: int) -> Pair:
+    """Give an integer, or two, as (vertical, horizontal), none below `minimum`."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    good = len(pair) == 2 and all(
+        hasattr(n, "__index__") and not isinstance(n, bool) and n.__index__() >= minimum for n in pair
+    )
+    if not good:
+        raise ParameterError(f"{what} must be an integer >= {minimum}, or a pair of them, got {value!r}")
+    return int(pair[0]), int(pair[1])
