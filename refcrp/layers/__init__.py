@@ -1,0 +1,59 @@
+"""The layers: one short file for each kind, forward and relevance side by side."""
+
+from refcrp.layers.activation import (
+    ELU,
+    GELU,
+    Activation,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
+from refcrp.layers.base import (
+    ConvLayer,
+    DropoutLayer,
+    Layer,
+    LinearLayer,
+    NormalizationLayer,
+    PoolingLayer,
+    ReshapingLayer,
+)
+from refcrp.layers.conv import Conv2d
+from refcrp.layers.dense import Dense
+from refcrp.layers.norm import BatchNorm, LayerNorm, Scale
+from refcrp.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from refcrp.layers.shape import Dropout, Flatten
+from refcrp.layers.weighted import WeightedLayer
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "Activation",
+    "AvgPool",
+    "BatchNorm",
+    "Conv2d",
+    "ConvLayer",
+    "Dense",
+    "Dropout",
+    "DropoutLayer",
+    "Flatten",
+    "GlobalAvgPool",
+    "GlobalMaxPool",
+    "Layer",
+    "LayerNorm",
+    "LeakyReLU",
+    "LinearLayer",
+    "MaxPool",
+    "NormalizationLayer",
+    "PoolingLayer",
+    "ReLU",
+    "ReshapingLayer",
+    "Scale",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "WeightedLayer",
+]

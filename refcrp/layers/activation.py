@@ -1,0 +1,194 @@
+"""Activation functions, alone or fused into a layer; relevance passes through them unchanged."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from refcrp.arrays import Array, like
+from refcrp.checks import Shape
+from refcrp.errors import ArrayTypeError, ParameterError, SoftmaxError, nearest_names
+from refcrp.layers.base import Layer
+from refcrp.modifiers import Modifier
+from refcrp.propagation import Pull, PullOf
+from refcrp.rules import Rule
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "Activation",
+    "LeakyReLU",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "activation_from",
+]
+
+STRIP_SOFTMAX = (
+    "relevance is defined on the scores before the softmax: use refcrp.strip_softmax(model), "
+    "or build the layer without it"
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Activation(Layer):
+    """Base of all functions that act on each value alone."""
+
+    keeps_size: ClassVar[bool] = True
+    is_rational: ClassVar[bool] = False  # whether fractions stay fractions
+
+    def apply(self, x: Array) -> Array:
+        """Compute the output of an input that has been checked."""
+        if x.dtype == object and not self.is_rational:
+            raise ArrayTypeError(f"{self!r} has no exact value on fractions; use ReLU, or a float type")
+        return self.function(x)
+
+    @abstractmethod
+    def function(self, x: Array) -> Array:
+        """Compute the function."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Give the same shape."""
+        return shape
+
+    def linearize(self, a: Array, stabilize: Modifier) -> Pull:
+        """Let relevance pass: R_i = R_i."""
+        return PullOf(self.apply(a), lambda R_out: R_out)
+
+    def summary(self) -> str:
+        """Show the settings."""
+        return ", ".join(f"{k}={v!r}" for k, v in self.settings().items())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ReLU(Activation):
+    """max(0, x)."""
+
+    kind: ClassVar[str] = "relu"
+    is_rational: ClassVar[bool] = True
+
+    def function(self, x: Array) -> Array:
+        """Compute max(0, x)."""
+        return np.asarray(np.maximum(x, 0))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LeakyReLU(Activation):
+    """x where x ≥ 0, slope · x elsewhere."""
+
+    kind: ClassVar[str] = "leaky_relu"
+    is_rational: ClassVar[bool] = True
+
+    negative_slope: float = 0.01
+
+    def function(self, x: Array) -> Array:
+        """Compute x or slope · x."""
+        return np.where(x < 0, like(self.negative_slope, x) * x, x)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ELU(Activation):
+    """x where x ≥ 0, alpha · (exp(x) - 1) elsewhere."""
+
+    kind: ClassVar[str] = "elu"
+
+    alpha: float = 1.0
+
+    def function(self, x: Array) -> Array:
+        """Compute x or alpha · (exp(x) - 1)."""
+        return np.where(x < 0, like(self.alpha, x) * np.expm1(np.minimum(x, 0)), x)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GELU(Activation):
+    """x · Φ(x), with the distribution function Φ of the normal distribution, or its tanh approximation."""
+
+    kind: ClassVar[str] = "gelu"
+
+    approximate: bool = False
+
+    def function(self, x: Array) -> Array:
+        """Compute x · Φ(x)."""
+        if self.approximate:
+            cubic = x + like(0.044715, x) * x**3
+            return np.asarray(x * (1 + np.tanh(like(np.sqrt(2 / np.pi), x) * cubic)) / 2)
+        from scipy.special import ndtr  # noqa: PLC0415 - scipy is imported where it is used
+
+        return np.asarray(x * ndtr(x))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SiLU(Activation):
+    """x · sigmoid(x), also called swish."""
+
+    kind: ClassVar[str] = "silu"
+
+    def function(self, x: Array) -> Array:
+        """Compute x · sigmoid(x)."""
+        return np.asarray(x * sigmoid(x))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Tanh(Activation):
+    """Hyperbolic tangent."""
+
+    kind: ClassVar[str] = "tanh"
+
+    def function(self, x: Array) -> Array:
+        """Compute tanh(x)."""
+        return np.asarray(np.tanh(x))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sigmoid(Activation):
+    """1 / (1 + exp(-x))."""
+
+    kind: ClassVar[str] = "sigmoid"
+
+    def function(self, x: Array) -> Array:
+        """Compute 1 / (1 + exp(-x))."""
+        return sigmoid(x)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Softmax(Activation):
+    """exp(x) over its sum along the channels; computed, but never explained."""
+
+    kind: ClassVar[str] = "softmax"
+
+    def function(self, x: Array) -> Array:
+        """Compute exp(x) / Σ exp(x), over axis 1."""
+        powers = np.exp(x - x.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+    def check_rule(self, rule: Rule) -> None:
+        """Refuse every rule."""
+        raise SoftmaxError(f"{self!r}: {STRIP_SOFTMAX}")
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), written so that no exponential overflows."""
+    return np.asarray((1 + np.tanh(x / 2)) / 2)
+
+
+ACTIVATIONS: dict[str, type[Activation]] = {
+    cls.kind: cls for cls in (ReLU, LeakyReLU, ELU, GELU, SiLU, Tanh, Sigmoid, Softmax)
+}
+
+
+def activation_from(value: Any, what: str) -> Activation | None:
+    """Give the activation function that a name, an object or None stands for; linear is None."""
+    if value is None or value == "linear":
+        return None
+    if isinstance(value, Activation):
+        return value
+    if value in ACTIVATIONS:
+        return ACTIVATIONS[value]()
+    raise ParameterError(
+        f"{what}: no activation function {value!r}; {nearest_names(str(value), ACTIVATIONS)}"
+    )

@@ -1,0 +1,213 @@
+"""Normalisation at inference: affine maps over channels, and layer normalisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from refcrp.arrays import Array, like
+from refcrp.checks import Shape, check_number, check_shape
+from refcrp.errors import ArrayTypeError, ParameterError, ShapeError
+from refcrp.layers.base import Layer, LinearLayer, NormalizationLayer, array_field
+from refcrp.modifiers import Modifier
+from refcrp.propagation import Pull, PullOf
+from refcrp.rules import LayerNormRule, PassRule, Rule
+
+__all__ = ["BatchNorm", "ChannelwiseAffine", "LayerNorm", "Scale"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ChannelwiseAffine(LinearLayer):
+    """z = W_c x + b_c: one weight and one bias a channel (axis 1), or a feature."""
+
+    keeps_size: ClassVar[bool] = True
+
+    @property
+    def channels(self) -> int:
+        """How many channels the layer takes."""
+        assert self.weight is not None
+        return len(self.weight)
+
+    def linear(self, x: Array, weight: Array | None, bias: Array | None) -> Array:
+        """z = W x + b."""
+        assert weight is not None
+        z = x * along_channels(weight, x.ndim)
+        return np.asarray(z if bias is None else z + along_channels(bias, x.ndim))
+
+    def transpose(self, s: Array, weight: Array | None, input_shape: tuple[int, ...]) -> Array:
+        """W s."""
+        assert weight is not None
+        return np.asarray(s * along_channels(weight, len(input_shape)))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Give the same shape."""
+        if not shape:
+            raise ShapeError(f"{self!r}: one sample is a single number, expected {self.channels} channels")
+        check_shape(shape[:1], (self.channels,), f"{self!r}: channels of the input")
+        return shape
+
+    def summary(self) -> str:
+        """Show the channels."""
+        return f"{self.channels}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scale(ChannelwiseAffine):
+    """z = W_c x + b_c for each channel c, or feature.
+
+    Parameters
+    ----------
+    weight : (channels,) array
+    bias : (channels,) array, optional
+    name : str, optional
+    """
+
+    kind: ClassVar[str] = "scale"
+
+    weight: Array = array_field()
+    bias: Array | None = array_field(default=None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_shape(self.weight.shape, (None,), "Scale: weight (channels,)")
+        if self.bias is not None:
+            check_shape(self.bias.shape, self.weight.shape, "Scale: bias (channels,)")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BatchNorm(ChannelwiseAffine, NormalizationLayer):
+    """Batch normalisation at inference: (x - mean) / sqrt(variance + epsilon) · gamma + beta.
+
+    For relevance it is the affine map it amounts to: z = W_c x + b_c, W = gamma / sqrt(variance + epsilon)
+    and b = beta - W mean. `canonize` folds it into the layer before it.
+
+    Parameters
+    ----------
+    mean, variance : (channels,) array
+        Running statistics of the training.
+    gamma, beta : (channels,) array, optional
+        Learned scale and shift; 1 and 0 if None.
+    epsilon : float
+        Added to the variance.
+    name : str, optional
+    """
+
+    kind: ClassVar[str] = "batchnorm"
+
+    mean: Array = array_field()
+    variance: Array = array_field()
+    gamma: Array | None = array_field(default=None)
+    beta: Array | None = array_field(default=None)
+    epsilon: float = field(default=1e-5, kw_only=True)
+
+    weight: Array = field(init=False)
+    bias: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("BatchNorm: epsilon", self.epsilon, 0)
+        for name, array in self.arrays().items():
+            check_shape(array.shape, (self.mean.size,), f"BatchNorm: {name} (channels,)")
+        if self.mean.dtype == object:
+            raise ArrayTypeError(
+                "BatchNorm has a square root and so no exact value; canonize the model first"
+            )
+        if np.any(self.variance + self.epsilon <= 0):
+            raise ParameterError("BatchNorm: variance + epsilon must be positive")
+        weight = 1 / np.sqrt(self.variance + like(self.epsilon, self.variance))
+        weight = weight if self.gamma is None else self.gamma * weight
+        bias = -weight * self.mean
+        object.__setattr__(self, "weight", weight)
+        object.__setattr__(self, "bias", bias if self.beta is None else self.beta + bias)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerNorm(Layer):
+    """Layer normalisation over the last axes: (x - mean) / sqrt(variance + epsilon) · weight + bias.
+
+    Mean and variance are those of each sample, over the axes of `weight`. Its rule is `LayerNormRule`.
+
+    Parameters
+    ----------
+    weight : array
+        Learned scale, of the shape of the normalised axes.
+    bias : array, optional
+        Learned shift, of the same shape.
+    epsilon : float
+        Added to the variance.
+    name : str, optional
+    """
+
+    kind: ClassVar[str] = "layernorm"
+    keeps_size: ClassVar[bool] = True
+
+    weight: Array = array_field()
+    bias: Array | None = array_field(default=None)
+    epsilon: float = field(default=1e-5, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("LayerNorm: epsilon", self.epsilon, 0)
+        if self.weight.ndim == 0 or self.weight.size == 0:
+            raise ShapeError("LayerNorm: weight must have the shape of the normalised axes")
+        if self.bias is not None:
+            check_shape(self.bias.shape, self.weight.shape, "LayerNorm: bias")
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The normalised axes."""
+        return tuple(range(-self.weight.ndim, 0))
+
+    def centre(self, x: Array) -> Array:
+        """x_i - mean(x): a linear map, and its own adjoint."""
+        return np.asarray(x - x.sum(axis=self.axes, keepdims=True) / like(self.weight.size, x))
+
+    def normalize(self, a: Array) -> Array:
+        """Compute (a - mean) / sqrt(variance + epsilon)."""
+        if a.dtype == object:
+            raise ArrayTypeError(f"{self!r} has a square root and so no exact value on fractions")
+        centred = self.centre(a)
+        variance = np.mean(centred * centred, axis=self.axes, keepdims=True)
+        return np.asarray(centred / np.sqrt(variance + like(self.epsilon, a)))
+
+    def affine(self, normalized: Array) -> Array:
+        """Scale and shift."""
+        z = normalized * self.weight
+        return np.asarray(z if self.bias is None else z + self.bias)
+
+    def apply(self, x: Array) -> Array:
+        """Compute the output of an input that has been checked."""
+        return self.affine(self.normalize(x))
+
+    def linearize(self, a: Array, stabilize: Modifier) -> Pull:
+        """ZeroRule through the affine part, then through the centring."""
+        normalized = self.normalize(a)
+        output = self.affine(normalized)
+        affine_denominator, centred_denominator = stabilize(output), stabilize(self.centre(a))
+
+        def pull(R_out: Array) -> Array:
+            R_normalized = normalized * self.weight * (R_out / affine_denominator)
+            return np.asarray(a * self.centre(R_normalized / centred_denominator))
+
+        return PullOf(output, pull)
+
+    def check_rule(self, rule: Rule) -> None:
+        """Take LayerNormRule and PassRule."""
+        if not isinstance(rule, (LayerNormRule, PassRule)):
+            self.refuse(rule, "this layer takes LayerNormRule, or PassRule")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Give the same shape."""
+        check_shape(shape[-self.weight.ndim :], self.weight.shape, f"{self!r}: normalised axes of the input")
+        return shape
+
+    def summary(self) -> str:
+        """Show the normalised shape."""
+        return "x".join(str(n) for n in self.weight.shape)
+
+
+def along_channels(parameter: Array, ndim: int) -> Array:
+    """Give a parameter of one value a channel the shape in which it broadcasts along axis 1 of `ndim`."""
+    return parameter.reshape(-1, *[1] * (ndim - 2))

@@ -1,0 +1,73 @@
+"""Layers that move values and change none of them; relevance moves back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from refcrp.arrays import Array
+from refcrp.checks import Shape, check_number
+from refcrp.layers.base import DropoutLayer, Layer, ReshapingLayer
+from refcrp.modifiers import Modifier
+from refcrp.propagation import Pull, PullOf
+
+__all__ = ["Dropout", "Flatten"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Moving(Layer):
+    """Base of layers that keep every value."""
+
+    keeps_size: ClassVar[bool] = True
+
+    def linearize(self, a: Array, stabilize: Modifier) -> Pull:
+        """Reshape relevance to the input, R_i = R_i."""
+        output = self.apply(a)
+        return PullOf(output, lambda R: R.reshape(*R.shape[: R.ndim - output.ndim], *a.shape))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Flatten(Moving, ReshapingLayer):
+    """(batch, c, h, w) to (batch, c · h · w), channel by channel, row by row."""
+
+    kind: ClassVar[str] = "flatten"
+
+    def apply(self, x: Array) -> Array:
+        """Compute the output of an input that has been checked."""
+        return x.reshape(len(x), math.prod(x.shape[1:]))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Give (features,)."""
+        return (None if None in shape else math.prod(n for n in shape if n is not None),)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dropout(Moving, DropoutLayer):
+    """Dropout at inference: nothing happens.
+
+    Parameters
+    ----------
+    rate : float
+        Share of values dropped in training, 0 to 1; of no effect here.
+    """
+
+    kind: ClassVar[str] = "dropout"
+
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("Dropout: rate", self.rate, 0, 1)
+
+    def apply(self, x: Array) -> Array:
+        """Give x."""
+        return x
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Give the same shape."""
+        return shape
+
+    def summary(self) -> str:
+        """Show the rate."""
+        return f"{self.rate}"

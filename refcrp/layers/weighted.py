@@ -1,0 +1,63 @@
+"""What dense layers and convolutions share: parameters, and a fused activation function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from refcrp.arrays import Array
+from refcrp.checks import check_shape
+from refcrp.errors import SoftmaxError
+from refcrp.layers.activation import STRIP_SOFTMAX, Activation, Softmax, activation_from
+from refcrp.layers.base import LinearLayer, array_field
+from refcrp.rules import Rule
+
+__all__ = ["WeightedLayer"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightedLayer(LinearLayer):
+    """A linear layer with a weight, perhaps a bias, and perhaps a fused activation function.
+
+    Parameters
+    ----------
+    weight : array
+    bias : array, optional
+    activation : str or Activation, optional
+        Applied after the linear map; denominators of relevance are always taken before it.
+    """
+
+    weight: Array = array_field()
+    bias: Array | None = array_field(default=None)
+    activation: Activation | str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bias is not None:
+            check_shape(self.bias.shape, (len(self.weight),), f"{type(self).__name__}: bias (out,)")
+        resolved = activation_from(self.activation, f"{type(self).__name__}: activation")
+        object.__setattr__(self, "activation", resolved)
+
+    @property
+    def nonlinearity(self) -> Activation | None:
+        """The fused activation function."""
+        assert not isinstance(self.activation, str)
+        return self.activation
+
+    def activate(self, z: Array) -> Array:
+        """Apply the fused activation function, if there is one."""
+        return z if self.nonlinearity is None else self.nonlinearity.apply(z)
+
+    def check_rule(self, rule: Rule) -> None:
+        """Refuse every rule behind a softmax."""
+        if isinstance(self.nonlinearity, Softmax):
+            raise SoftmaxError(f"{self!r}: {STRIP_SOFTMAX}")
+        super().check_rule(rule)
+
+    def without_activation(self) -> Self:
+        """Give the same layer without the fused activation function."""
+        return replace(self, activation=None)
+
+    def activation_summary(self) -> str:
+        """Name the fused activation function, for `summary`."""
+        return "" if self.nonlinearity is None else f", {self.nonlinearity.kind}"

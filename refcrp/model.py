@@ -1,0 +1,226 @@
+"""Models: named layers in the order in which they compute."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from refcrp.arrays import Array, as_array, check_same_arithmetic
+from refcrp.checks import Shape, check_shape, show_shape
+from refcrp.errors import ModelError, ShapeError, UnknownLayerError, nearest_names
+from refcrp.layers import Layer
+
+__all__ = ["INPUT", "OUTPUT_NAME", "Model", "Node", "Sequential"]
+
+INPUT = -1  # the place of the model's input among the nodes
+OUTPUT_NAME = "y"  # what conditions call the model's output; no layer may be called so
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A layer in its place: its name in the model, and which node it reads."""
+
+    name: str
+    layer: Layer
+    source: int
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Layers in the order in which they compute; build one with `Sequential`.
+
+    ``model[2]`` and ``model["conv2"]`` give a layer, ``len(model)`` counts them, ``iter(model)`` goes through
+    them. A model is a value: whatever changes it gives a new one.
+
+    Parameters
+    ----------
+    nodes : tuple of Node
+    input_shape : tuple of int, optional
+        Of one sample, (channels, height, width) or (features,). With it the shapes of all layers are checked
+        and known from the start.
+    """
+
+    nodes: tuple[Node, ...]
+    input_shape: tuple[int, ...] | None = None
+    shapes: tuple[Shape | None, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.nodes:
+            raise ModelError("a model needs at least one layer")
+        names = Counter(node.name for node in self.nodes)
+        for name, count in names.items():
+            if count > 1:
+                raise ModelError(f"{count} layers are called {name!r}; every layer needs a name of its own")
+        if OUTPUT_NAME in names:
+            raise ModelError(
+                f"no layer may be called {OUTPUT_NAME!r}: conditions use it for the model's output"
+            )
+        object.__setattr__(self, "shapes", self._infer_shapes())
+
+    # Computing -------------------------------------------------------------------------------------------
+
+    def forward(self, x: Array) -> Array:
+        """Compute the output for a batch of inputs.
+
+        Parameters
+        ----------
+        x : (batch, ...) array
+            float32 or float64 (or longdouble, or fractions in an object array); integers take the type of
+            the weights.
+
+        Raises
+        ------
+        ShapeError, NonFiniteError, ArrayTypeError
+            If the input does not fit the model.
+        """
+        outputs = {INPUT: self.check_input(x)}
+        for k, node in enumerate(self.nodes):
+            outputs[k] = node.layer.apply(outputs[node.source])
+        return outputs[len(self) - 1]
+
+    def check_input(self, x: Array) -> Array:
+        """Give `x` as an array that fits the model, or raise what is wrong with it."""
+        array = as_array(x, "input", self.dtype)
+        check_same_arithmetic(array, self.dtype, "the input")
+        if self.input_shape is not None:
+            check_shape(array.shape, (None, *self.input_shape), "input (batch, *input_shape)")
+        self.shapes_for(array.shape[1:])
+        return array
+
+    # Looking up ------------------------------------------------------------------------------------------
+
+    def index(self, layer: int | str) -> int:
+        """Give the 0-based index of a layer, named or counted (-1 is the last).
+
+        Raises
+        ------
+        UnknownLayerError
+            If there is no such layer; names the nearest.
+        """
+        if isinstance(layer, str):
+            for k, node in enumerate(self.nodes):
+                if node.name == layer:
+                    return k
+            raise UnknownLayerError(f"no layer {layer!r}; {nearest_names(layer, self.names)}")
+        if isinstance(layer, bool) or not hasattr(layer, "__index__"):
+            raise UnknownLayerError(f"a layer is an index or a name, got {layer!r}")
+        if not -len(self) <= layer < len(self):
+            raise UnknownLayerError(f"no layer {layer}; the model has layers 0 to {len(self) - 1}")
+        return int(layer) % len(self)
+
+    def __getitem__(self, layer: int | str) -> Layer:
+        return self.nodes[self.index(layer)].layer
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return (node.layer for node in self.nodes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The layers' names, in order."""
+        return tuple(node.name for node in self.nodes)
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        """The type of the parameters; None if there are none."""
+        types = {a.dtype for layer in self for a in layer.arrays().values()}
+        return np.result_type(*types) if types else None
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers the model has learned."""
+        return sum(layer.parameter_count for layer in self)
+
+    # New models ------------------------------------------------------------------------------------------
+
+    def astype(self, dtype: Any) -> Model:
+        """Give the same model with parameters of another type; ``object`` makes them exact fractions."""
+        return self.with_layers(layer.astype(dtype) for layer in self)
+
+    def with_layers(self, layers: Iterable[Layer]) -> Model:
+        """Give a chain of other layers with the same input shape."""
+        return Sequential(layers, input_shape=self.input_shape)
+
+    # Shapes ----------------------------------------------------------------------------------------------
+
+    def shapes_for(self, input_shape: Shape) -> tuple[Shape, ...]:
+        """Give the shape of each layer's output, without batch axis, for inputs of `input_shape`.
+
+        Raises
+        ------
+        ShapeError
+            If the input does not fit the first layer, or a layer the one before it; names the layer.
+        """
+        shapes = self._shapes_from({INPUT: input_shape})
+        return tuple(shape for shape in shapes if shape is not None)
+
+    def _infer_shapes(self) -> tuple[Shape | None, ...]:
+        """Find out as much of each output's shape as can be known without an input."""
+        if self.input_shape is not None:
+            return self._shapes_from({INPUT: self.input_shape})
+        hints = ((node.source, node.layer.input_hint()) for node in self.nodes)
+        first = next(((source, hint) for source, hint in hints if hint is not None), None)
+        return self._shapes_from({} if first is None else dict([first]))
+
+    def _shapes_from(self, known: dict[int, Shape]) -> tuple[Shape | None, ...]:
+        """Complete the `known` shapes of some outputs by those that follow from them."""
+        for k, node in enumerate(self.nodes):
+            if node.source in known:
+                try:
+                    known[k] = node.layer.output_shape(known[node.source])
+                except ShapeError as error:
+                    raise ShapeError(f"layer {k}, {error}") from None
+        return tuple(known.get(k) for k in range(len(self)))
+
+    def __repr__(self) -> str:
+        rows = "\n".join(f"  {layer!r}," for layer in self)
+        tail = "" if self.input_shape is None else f", input_shape={show_shape(self.input_shape)}"
+        return f"Sequential([\n{rows}\n]{tail})"
+
+
+def Sequential(layers: Iterable[Layer], *, input_shape: tuple[int, ...] | None = None) -> Model:  # noqa: N802
+    """Build a model in which each layer reads the one before it.
+
+    Layers without a name are called by their kind and how many of it there are so far: ``conv1``,
+    ``maxpool1``, ``conv2``.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+    input_shape : tuple of int, optional
+        Of one sample; with it the shapes of all layers are checked and known from the start.
+
+    Raises
+    ------
+    ModelError
+        If there is no layer, something that is none, or two of the same name.
+    ShapeError
+        If two layers do not fit together.
+    """
+    layers = list(layers)
+    for k, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise ModelError(f"layer {k} is {layer!r}; expected a layer, as those in refcrp.layers")
+    taken = {layer.name for layer in layers if layer.name is not None}
+    counts: Counter[str] = Counter()
+    nodes = []
+    for k, layer in enumerate(layers):
+        counts[layer.kind] += 1
+        name = layer.name or free_name(layer.kind, counts[layer.kind], taken)
+        taken.add(name)
+        nodes.append(Node(name, layer if layer.name else replace(layer, name=name), source=k - 1))
+    shape = None if input_shape is None else tuple(int(n) for n in input_shape)
+    return Model(tuple(nodes), shape)
+
+
+def free_name(kind: str, number: int, taken: set[str]) -> str:
+    """Give kind1, kind2, ... from `number` on, the first that is not taken."""
+    while f"{kind}{number}" in taken:
+        number += 1
+    return f"{kind}{number}"
