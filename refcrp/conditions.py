@@ -1,0 +1,94 @@
+"""Conditions on channels and output neurons, as masks on relevance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from refcrp.arrays import Array
+from refcrp.errors import ParameterError, ShapeError
+from refcrp.model import OUTPUT_NAME, Model
+from refcrp.selection import Indices, as_indices, check_range
+
+Condition = Mapping[int | str, Sequence[int]]
+Masks = Mapping[int, Array]
+
+__all__ = ["Condition", "Masks", "condition_masks", "condition_neurons", "feature_masks"]
+
+
+def condition_neurons(
+    conditions: Sequence[Condition], output: Array, selected: Indices
+) -> tuple[Indices, ...]:
+    """Give the output neurons of each condition, (n, m): those under ``"y"``, or the `selected` ones (n,).
+
+    Raises
+    ------
+    ParameterError
+        If a condition is no mapping, or there is none.
+    FeatureError
+        If the output has no such neuron.
+    """
+    if isinstance(conditions, Mapping) or not len(conditions):
+        raise ParameterError(f"conditions: expected a list of mappings, one at least, got {conditions!r}")
+    return tuple(neurons_of(condition, output, selected) for condition in conditions)
+
+
+def neurons_of(condition: Condition, output: Array, selected: Indices) -> Indices:
+    """Give the output neurons of one condition, (n, m)."""
+    if not isinstance(condition, Mapping):
+        raise ParameterError(
+            f"conditions: expected mappings such as {{'conv2': [3], 'y': [1]}}, got {condition!r}"
+        )
+    if OUTPUT_NAME not in condition:
+        return selected[:, None]
+    neurons = as_indices(condition[OUTPUT_NAME], f"conditions: {OUTPUT_NAME!r}")
+    check_range(neurons, output.shape[1], "output neuron", "the model's output")
+    return np.broadcast_to(np.asarray(neurons, dtype=np.intp), (len(output), len(neurons)))
+
+
+def condition_masks(
+    conditions: Sequence[Condition], model: Model, outputs: Sequence[Array]
+) -> dict[int, Array]:
+    """Give a mask (k, 1, channels, 1, ...) for each conditioned layer, by index.
+
+    Parameters
+    ----------
+    conditions : sequence of k mappings
+        From layers to channels; ``"y"`` is passed over.
+    model : Model
+    outputs : sequence of (n, channels, ...) arrays
+        The outputs of all layers.
+
+    Raises
+    ------
+    UnknownLayerError, FeatureError, ParameterError
+        If there is no such layer or channel, or something is not a list of channels.
+    """
+    masks: dict[int, Array] = {}
+    for row, condition in enumerate(conditions):
+        for layer, given in condition.items():
+            if layer == OUTPUT_NAME:
+                continue
+            k = model.index(layer)
+            shape = outputs[k].shape
+            if len(shape) < 2:
+                raise ShapeError(
+                    f"conditions: layer {layer!r} has an output without channels, of shape {shape}"
+                )
+            channels = as_indices(given, f"conditions: layer {layer!r}")
+            check_range(channels, shape[1], "channel", f"layer {model.names[k]!r}")
+            mask = masks.setdefault(k, np.ones((len(conditions), 1, *channel_axis(shape)), dtype=bool))
+            mask[row] = np.isin(np.arange(shape[1]), channels).reshape(channel_axis(shape))
+    return masks
+
+
+def channel_axis(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Give the shape in which one value a channel broadcasts over (n, channels, ...), without n."""
+    return (shape[1], *[1] * (len(shape) - 2))
+
+
+def feature_masks(features: Indices, shape: tuple[int, ...]) -> Array:
+    """Give a mask (k, n, channels, 1, ...) that keeps, for each feature (k, n), just its channel."""
+    one_hot = features[:, :, None] == np.arange(shape[1])
+    return np.asarray(one_hot.reshape(*features.shape, *channel_axis(shape)))

@@ -1,0 +1,86 @@
+"""The composites that are used most; the names say: upper layers, lower layers, first layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from refcrp.composite import Composite, FirstLayerTypeMap, GlobalTypeMap
+from refcrp.layers import ConvLayer, Dense, DropoutLayer, LayerNorm, NormalizationLayer, ReshapingLayer, Scale
+from refcrp.rules import (
+    AlphaBetaRule,
+    EpsilonRule,
+    FlatRule,
+    GammaRule,
+    LayerNormRule,
+    PassRule,
+    Rule,
+    ZBoxRule,
+    ZPlusRule,
+)
+
+__all__ = [
+    "EpsilonAlpha2Beta1",
+    "EpsilonAlpha2Beta1Flat",
+    "EpsilonGammaBox",
+    "EpsilonPlus",
+    "EpsilonPlusFlat",
+]
+
+
+def EpsilonPlus(*, epsilon: float = 1e-6) -> Composite:  # noqa: N802
+    """EpsilonRule on dense layers, ZPlusRule on convolutions.
+
+    Source: Montavon et al., Layer-wise relevance propagation: an overview, 2019; Kohlbrenner et al., Towards
+    best practice in explaining neural network decisions with LRP, IJCNN 2020.
+    """
+    return Composite(by_type(ZPlusRule(), epsilon))
+
+
+def EpsilonPlusFlat(*, epsilon: float = 1e-6) -> Composite:  # noqa: N802
+    """`EpsilonPlus`, with FlatRule on a first layer that is a convolution. Source: as `EpsilonPlus`."""
+    return Composite(by_type(ZPlusRule(), epsilon), FirstLayerTypeMap(((ConvLayer, FlatRule()),)))
+
+
+def EpsilonAlpha2Beta1(*, epsilon: float = 1e-6) -> Composite:  # noqa: N802
+    """EpsilonRule on dense layers, AlphaBetaRule(2, 1) on convolutions. Source: as `EpsilonPlus`."""
+    return Composite(by_type(AlphaBetaRule(2.0, 1.0), epsilon))
+
+
+def EpsilonAlpha2Beta1Flat(*, epsilon: float = 1e-6) -> Composite:  # noqa: N802
+    """`EpsilonAlpha2Beta1`, with FlatRule on a first layer that is a convolution.
+
+    Source: as `EpsilonPlus`.
+    """
+    return Composite(by_type(AlphaBetaRule(2.0, 1.0), epsilon), FirstLayerTypeMap(((ConvLayer, FlatRule()),)))
+
+
+def EpsilonGammaBox(low: Any, high: Any, *, epsilon: float = 1e-6, gamma: float = 0.25) -> Composite:  # noqa: N802
+    """EpsilonRule on dense layers, GammaRule on convolutions, ZBoxRule on a first layer that is one.
+
+    Source: as `EpsilonPlus`.
+
+    Parameters
+    ----------
+    low, high : float or array
+        Lowest and highest value an input can have, as for `ZBoxRule`.
+    epsilon, gamma : float
+        As for `EpsilonRule` and `GammaRule`.
+    """
+    return Composite(
+        by_type(GammaRule(gamma), epsilon), FirstLayerTypeMap(((ConvLayer, ZBoxRule(low, high)),))
+    )
+
+
+def by_type(convolution: Rule, epsilon: float) -> GlobalTypeMap:
+    """What all presets share: they differ in the rule of the convolutions."""
+    return GlobalTypeMap(
+        (
+            (ConvLayer, convolution),
+            (Dense, EpsilonRule(epsilon)),
+            (Scale, EpsilonRule(epsilon)),
+            (LayerNorm, LayerNormRule()),
+            (DropoutLayer, PassRule()),
+            (NormalizationLayer, PassRule()),
+            (ReshapingLayer, PassRule()),
+        )
+    )

@@ -1,0 +1,172 @@
+"""Which output neuron is explained, and which features of a layer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from refcrp.arrays import Array
+from refcrp.errors import FeatureError, ParameterError, ShapeError
+
+Indices = npt.NDArray[np.intp]
+
+__all__ = [
+    "FeatureSelector",
+    "IndexSelector",
+    "IndexedFeatures",
+    "Indices",
+    "MaxActivationSelector",
+    "OutputSelector",
+    "TopNFeatures",
+    "output_selector",
+]
+
+
+class OutputSelector(ABC):
+    """Chooses the output neuron to explain, for each sample."""
+
+    @abstractmethod
+    def select(self, output: Array) -> Indices:
+        """Give (batch,) indices for an output of shape (batch, neurons)."""
+
+
+@dataclass(frozen=True)
+class MaxActivationSelector(OutputSelector):
+    """The neuron with the highest output; the first one on ties."""
+
+    def select(self, output: Array) -> Indices:
+        """Give the arg max of each sample."""
+        return np.asarray(np.argmax(output, axis=1), dtype=np.intp)
+
+
+@dataclass(frozen=True)
+class IndexSelector(OutputSelector):
+    """A given neuron.
+
+    Parameters
+    ----------
+    index : int or sequence of int
+        One for all samples, or one for each. `FeatureError` for one that is not there.
+    """
+
+    index: int | tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        given = self.index
+        checked = as_index(given, "output") if np.ndim(given) == 0 else as_indices(given, "output")
+        object.__setattr__(self, "index", checked)
+
+    def select(self, output: Array) -> Indices:
+        """Give the index, or indices, if the output has them."""
+        batch, neurons = output.shape
+        if isinstance(self.index, tuple) and len(self.index) != batch:
+            raise ShapeError(
+                f"output: got {len(self.index)} indices for {batch} samples; one for all, or one for each"
+            )
+        selected = np.broadcast_to(np.asarray(self.index, dtype=np.intp), (batch,))
+        check_range(selected, neurons, "output neuron", "the model's output")
+        return selected
+
+
+def output_selector(output: int | Iterable[int] | OutputSelector | None) -> OutputSelector:
+    """Give the selector that the ``output=`` of an analyzer stands for; None is the maximum."""
+    if output is None:
+        return MaxActivationSelector()
+    return output if isinstance(output, OutputSelector) else IndexSelector(output)  # type: ignore[arg-type]
+
+
+class FeatureSelector(ABC):
+    """Chooses the features (channels) of a layer to condition on, for each sample."""
+
+    @abstractmethod
+    def select(self, relevance: Array, where: str) -> Indices:
+        """Give (features, batch) channels, from the relevance (batch, channels) of layer `where`."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many features are chosen."""
+
+
+@dataclass(frozen=True)
+class TopNFeatures(FeatureSelector):
+    """The channels with the most relevance, summed over space with its sign, in descending order.
+
+    Each sample has its own. Among equals the lower channel comes first.
+
+    Parameters
+    ----------
+    n : int
+        How many; raises `FeatureError` if the layer has fewer.
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        if as_index(self.n, "TopNFeatures: n") == 0:
+            raise ParameterError("TopNFeatures: n must be at least 1, got 0")
+
+    def select(self, relevance: Array, where: str) -> Indices:
+        """Rank the channels of each sample."""
+        channels = relevance.shape[1]
+        if self.n > channels:
+            raise FeatureError(f"TopNFeatures({self.n}): {where} has only {channels} channels")
+        ranked = np.argsort(-relevance, axis=1, kind="stable")
+        return ranked[:, : self.n].T
+
+    def __len__(self) -> int:
+        return self.n
+
+
+@dataclass(frozen=True, init=False)
+class IndexedFeatures(FeatureSelector):
+    """Given channels, the same for every sample.
+
+    Parameters
+    ----------
+    *indices : int
+        0-based, in the order in which results come; `FeatureError` for one that is not there.
+    """
+
+    indices: tuple[int, ...]
+
+    def __init__(self, *indices: int | Iterable[int]) -> None:
+        given = indices[0] if len(indices) == 1 and np.ndim(indices[0]) == 1 else indices  # type: ignore[arg-type]
+        checked = as_indices(given, "IndexedFeatures")
+        if not checked:
+            raise ParameterError("IndexedFeatures needs at least one channel")
+        object.__setattr__(self, "indices", checked)
+
+    def select(self, relevance: Array, where: str) -> Indices:
+        """Give the same channels for each sample."""
+        chosen = np.asarray(self.indices, dtype=np.intp)
+        check_range(chosen, relevance.shape[1], "channel", where)
+        return np.repeat(chosen[:, None], len(relevance), axis=1)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def as_index(value: Any, what: str) -> int:
+    """Give `value` as an index, or raise `ParameterError`."""
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__") or value.__index__() < 0:
+        raise ParameterError(f"{what}: expected integers >= 0, got {value!r}")
+    return int(value)
+
+
+def as_indices(values: Any, what: str) -> tuple[int, ...]:
+    """Give `values` as indices, or raise `ParameterError`."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ParameterError(f"{what}: expected integers >= 0, got {values!r}")
+    return tuple(as_index(value, what) for value in values)
+
+
+def check_range(indices: Any, count: int, what: str, where: str) -> None:
+    """Raise `FeatureError` if an index is not below `count`."""
+    for index in np.atleast_1d(np.asarray(indices)):
+        if not 0 <= index < count:
+            raise FeatureError(f"no {what} {index}: {where} has {count}, numbered 0 to {count - 1}")
