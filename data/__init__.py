@@ -1,0 +1,1 @@
+"""The model and the digits that ship with refcrp, installed as the package ``refcrp_data``."""

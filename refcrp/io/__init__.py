@@ -1,0 +1,57 @@
+"""Reading and writing models; each format in a module of its own, imported when it is needed."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from os import PathLike, fspath
+from pathlib import Path
+
+from refcrp.errors import ModelFormatError, nearest_names
+from refcrp.model import Model
+
+__all__ = ["BUILT_IN", "load_model", "save_model"]
+
+BUILT_IN = ("lenet5",)
+
+
+def load_model(source: str | PathLike[str]) -> Model:
+    """Read a model from a file, or a built-in one by its name.
+
+    Parameters
+    ----------
+    source : path or str
+        A refcrp HDF5 file, or ``"lenet5"``.
+
+    Raises
+    ------
+    ModelFormatError
+        If the file is not there or cannot be read as a model; names file, group, and what was expected.
+    """
+    from refcrp.io import hdf5  # noqa: PLC0415 - h5py is imported where it is used
+
+    if fspath(source) in BUILT_IN:
+        with as_file(files("refcrp_data") / f"{fspath(source)}.h5") as path:
+            return hdf5.read_model(path)
+    if not Path(source).exists():
+        hint = (
+            ""
+            if "." in Path(source).name
+            else f"; built-in models: {nearest_names(fspath(source), BUILT_IN)}"
+        )
+        raise ModelFormatError(f"{fspath(source)}: no such file{hint}")
+    return hdf5.read_model(Path(source))
+
+
+def save_model(model: Model, path: str | PathLike[str]) -> None:
+    """Write a model to an HDF5 file that `load_model` reads; a crash leaves the old file as it was.
+
+    Raises
+    ------
+    ModelFormatError
+        If the parameters are neither float32 nor float64.
+    OSError
+        If the file cannot be written.
+    """
+    from refcrp.io import hdf5  # noqa: PLC0415 - h5py is imported where it is used
+
+    hdf5.write_model(model, Path(path))

@@ -1,0 +1,237 @@
+"""The native model format: HDF5, documented in docs/hdf5-schema.md so that any language can write it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from refcrp import layers
+from refcrp.arrays import Array
+from refcrp.errors import ModelFormatError, RefcrpError, nearest_names
+from refcrp.layers import Activation, Layer
+from refcrp.layers.activation import ACTIVATIONS
+from refcrp.model import Model, Sequential
+
+__all__ = ["FORMAT", "VERSION", "read_model", "write_model"]
+
+FORMAT = "refcrp-model"
+VERSION = 1
+MAX_BYTES = 16 * 2**30  # of one array; far more than any network has, far less than a forged shape asks for
+
+LAYER_CLASSES: dict[str, type[Layer]] = {
+    name: cls
+    for name, cls in vars(layers).items()
+    if isinstance(cls, type) and issubclass(cls, Layer) and not cls.__abstractmethods__
+}
+
+
+# Writing ----------------------------------------------------------------------------------------------------
+
+
+def write_model(model: Model, path: Path) -> None:
+    """Write `model` beside `path`, then put it in its place in one step."""
+    if model.dtype not in (np.float32, np.float64, None):
+        raise ModelFormatError(
+            f"{path}: cannot store parameters of type {model.dtype}; use model.astype('float64')"
+        )
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["version"] = VERSION
+        if model.input_shape is not None:
+            file.attrs["input_shape"] = model.input_shape
+        group = file.create_group("layers")
+        for k, node in enumerate(model.nodes):
+            write_layer(node.layer, node.name, group.create_group(f"{k:04d}"))
+
+
+def write_layer(layer: Layer, name: str, group: h5py.Group) -> None:
+    """Write one layer: settings as attributes, parameters as datasets."""
+    if LAYER_CLASSES.get(type(layer).__name__) is not type(layer):
+        raise ModelFormatError(f"{group.file.filename}: {layer!r} is not one of refcrp's own layers")
+    group.attrs["class"] = type(layer).__name__
+    group.attrs["name"] = name
+    for key, value in layer.settings().items():
+        if isinstance(value, Activation):
+            group.attrs[key] = value.kind
+            for setting, number in value.settings().items():
+                group.attrs[f"{key}.{setting}"] = number
+        elif value is not None:
+            group.attrs[key] = value
+    for key, array in layer.arrays().items():
+        group.create_dataset(key, data=array)
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary path; at the end what was written there replaces `path`, or nothing does."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~current_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def current_umask() -> int:
+    """Give the permissions that new files of this process do not get."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# Reading ----------------------------------------------------------------------------------------------------
+
+
+def read_model(path: Path) -> Model:
+    """Read a model, believing nothing in the file before it is checked."""
+    try:
+        with h5py.File(path, "r") as file:
+            return ModelReader(path).model(file)
+    except ModelFormatError:
+        raise
+    except RefcrpError as error:
+        raise ModelFormatError(f"{path}: {error}") from error
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        # What h5py raises for truncated and damaged files depends on where the damage is.
+        raise ModelFormatError(f"{path}: not a readable HDF5 file: {error}") from error
+
+
+class ModelReader:
+    """Reads one file; knows its name for the error messages."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def fail(self, where: str, what: str) -> ModelFormatError:
+        """Make the error for something wrong at `where` in the file."""
+        return ModelFormatError(f"{self.path}: {where}: {what}")
+
+    def model(self, file: h5py.File) -> Model:
+        """Read the whole file."""
+        if self.attribute(file, "format", str) != FORMAT:
+            raise self.fail("/", f"attribute 'format' is {file.attrs['format']!r}, expected {FORMAT!r}")
+        version = self.attribute(file, "version", int)
+        if version != VERSION:
+            raise self.fail("/", f"format version {version}, this refcrp reads version {VERSION}")
+        shape = None
+        if "input_shape" in file.attrs:
+            shape = self.attribute(file, "input_shape", tuple)
+        group = self.member(file, "layers", h5py.Group)
+        expected = [f"{k:04d}" for k in range(len(group))]
+        if sorted(group) != expected or not expected:
+            raise self.fail(
+                "/layers", f"expected groups 0000, 0001, ... without gaps, found {sorted(group)[:5]}"
+            )
+        chain = [self.layer(self.member(group, key, h5py.Group)) for key in expected]
+        try:
+            return Sequential(chain, input_shape=shape)
+        except RefcrpError as error:
+            raise self.fail("/layers", str(error)) from error
+
+    def layer(self, group: h5py.Group) -> Layer:
+        """Read one layer."""
+        name = self.attribute(group, "class", str)
+        cls = LAYER_CLASSES.get(name)
+        if cls is None:
+            raise self.fail(group.name, f"unknown layer class {name!r}; {nearest_names(name, LAYER_CLASSES)}")
+        settings = self.settings(group, cls)
+        stored = set(group)
+        for field in fields(cls):
+            is_array = field.metadata.get("array", False)
+            if is_array and field.name in stored:
+                settings[field.name] = self.array(group, field.name)
+            elif field.init and field.default is MISSING and field.name not in settings:
+                what = "dataset" if is_array else "attribute"
+                raise self.fail(group.name, f"{what} {field.name!r} is missing")
+        known = {f.name for f in fields(cls) if f.metadata.get("array")}
+        for key in sorted(stored - known):
+            raise self.fail(
+                group.name, f"unexpected {key!r}; {name} has {', '.join(sorted(known)) or 'no data'}"
+            )
+        try:
+            return cls(**settings)
+        except (RefcrpError, TypeError, ValueError) as error:
+            raise self.fail(group.name, str(error)) from error
+
+    def settings(self, group: h5py.Group, cls: type[Layer]) -> dict[str, Any]:
+        """Read a layer's attributes, as arguments for its constructor."""
+        known = {f.name for f in fields(cls) if f.init and not f.metadata.get("array")}
+        given = {key: self.attribute(group, key) for key in group.attrs if key != "class"}
+        nested = {key: given.pop(key) for key in list(given) if key.startswith("activation.")}
+        for key in given:
+            if key not in known:
+                raise self.fail(group.name, f"unexpected attribute {key!r}; {nearest_names(key, known)}")
+        if "activation" in given or nested:
+            arguments = {key.partition(".")[2]: value for key, value in nested.items()}
+            given["activation"] = self.activation(group, given.get("activation"), arguments)
+        return given
+
+    def activation(self, group: h5py.Group, kind: Any, arguments: dict[str, Any]) -> Activation:
+        """Read a fused activation function."""
+        if kind not in ACTIVATIONS:
+            raise self.fail(
+                group.name, f"no activation function {kind!r}; {nearest_names(str(kind), ACTIVATIONS)}"
+            )
+        try:
+            return ACTIVATIONS[kind](**arguments)
+        except TypeError as error:
+            raise self.fail(group.name, f"activation {kind!r}: {error}") from error
+
+    def attribute(self, group: h5py.Group, key: str, expected: type | None = None) -> Any:
+        """Read an attribute as str, bool, int, float or tuple of int."""
+        if key not in group.attrs:
+            raise self.fail(group.name, f"attribute {key!r} is missing")
+        value = group.attrs[key]
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", errors="replace")
+        elif (
+            isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu" and value.size <= 8
+        ):
+            value = tuple(int(n) for n in value)
+        elif isinstance(value, np.generic) and value.dtype.kind in "iufb":
+            value = value.item()
+        is_plain = isinstance(value, (str, bool, int, float, tuple))
+        if not is_plain or (expected is not None and type(value) is not expected):
+            wanted = expected.__name__ if expected else "text, a number, or up to 8 integers"
+            raise self.fail(group.name, f"attribute {key!r} is {value!r}, expected {wanted}")
+        return value
+
+    def member(self, group: h5py.Group, key: str, kind: type) -> Any:
+        """Get a group or dataset that lies in this file itself."""
+        if key not in set(group):
+            raise self.fail(group.name, f"{kind.__name__.lower()} {key!r} is missing")
+        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            raise self.fail(group.name, f"{key!r} is a link; expected a {kind.__name__.lower()} of this file")
+        member = group[key]
+        if not isinstance(member, kind):
+            raise self.fail(group.name, f"{key!r} is not a {kind.__name__.lower()}")
+        return member
+
+    def array(self, group: h5py.Group, key: str) -> Array:
+        """Read a dataset, when its type, size and storage are as they should be."""
+        dataset = self.member(group, key, h5py.Dataset)
+        where = f"{group.name}/{key}"
+        if dataset.dtype.newbyteorder("=") not in (np.float32, np.float64):
+            raise self.fail(where, f"element type {dataset.dtype}, expected float32 or float64")
+        if dataset.external or dataset.is_virtual:
+            raise self.fail(where, "its data lies in another file; expected it in this one")
+        # Deflate cannot shrink by more than about 1000, so a larger factor is data that is not there.
+        if dataset.shape is None or dataset.nbytes > min(MAX_BYTES, 1100 * dataset.id.get_storage_size()):
+            raise self.fail(where, f"shape {dataset.shape} is more than the file holds")
+        values = np.asarray(dataset[()], dtype=dataset.dtype.newbyteorder("="))
+        if not np.isfinite(values).all():
+            raise self.fail(where, "contains NaN or infinity, expected finite numbers")
+        return values
