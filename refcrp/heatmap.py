@@ -1,0 +1,147 @@
+"""Explanations as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from refcrp.arrays import Array
+from refcrp.errors import MissingDependencyError, ShapeError
+from refcrp.explanation import Explanation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["heatmap", "require_matplotlib", "share"]
+
+COLOUR_MAP = "RdBu_r"  # red speaks for the output, blue against it, white is zero
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the grid: a heatmap for each sample, and what is written above each."""
+
+    maps: Array  # (n, h, w)
+    titles: Sequence[str]
+
+
+def heatmap(
+    explanation: Explanation, path: str | PathLike[str] | None = None, *, lrp: Explanation | None = None
+) -> Figure:
+    """Draw an explanation: one row a sample; the input, then one heatmap for each condition or concept.
+
+    A heatmap is relevance summed over channels, red where it is positive and blue where it is negative, each
+    map on its own scale, symmetric about zero. Concepts show their channel and their share of the layer's
+    relevance.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of images: relevance of shape (k n, channels, height, width).
+    path : path, optional
+        Where to write the picture; the ending says in which format.
+    lrp : Explanation, optional
+        The LRP explanation of the same inputs, to be shown beside the concepts.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ShapeError
+        If the relevance is not that of images.
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure  # noqa: PLC0415 - imported where it is used
+
+    columns = [] if lrp is None else columns_of(lrp)
+    columns += columns_of(explanation)
+    samples = len(explanation.input)
+    if any(len(column.maps) != samples for column in columns):
+        raise ShapeError("heatmap: the two explanations are of different inputs")
+
+    width, height = len(columns) + 1, samples
+    figure = Figure(figsize=(1.5 * width, 1.75 * height), layout="constrained")
+    axes = figure.subplots(height, width, squeeze=False)
+    for row in range(samples):
+        draw_input(axes[row, 0], explanation.input[row])
+        for axis, column in zip(axes[row, 1:], columns, strict=True):
+            draw_map(axis, column.maps[row], column.titles[row])
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
+def columns_of(explanation: Explanation) -> list[Column]:
+    """Cut an explanation into one column for each concept or condition."""
+    samples = len(explanation.input)
+    R = np.asarray(explanation.relevance, dtype=np.float64)
+    if R.ndim != 4:
+        raise ShapeError(
+            f"heatmap: relevance has shape {R.shape}, expected that of images (n, channels, h, w)"
+        )
+    maps = R.sum(axis=1).reshape(-1, samples, *R.shape[2:])
+    return [Column(rows, titles_of(explanation, k)) for k, rows in enumerate(maps)]
+
+
+def titles_of(explanation: Explanation, k: int) -> list[str]:
+    """Say for each sample what the k-th map shows."""
+    if explanation.conditions is not None:
+        title = "\n".join(f"{layer}: {list(ids)}" for layer, ids in explanation.conditions[k].items())
+        return [title] * len(explanation.input)
+    if explanation.features is None or explanation.feature_relevance is None:
+        assert not isinstance(explanation.selected, tuple)
+        return [f"LRP\noutput {index}" for index in explanation.selected]
+    assert explanation.layer_relevance is not None
+    shares = share(explanation.feature_relevance[k], explanation.layer_relevance)
+    return [
+        f"{explanation.layer} [{channel}]\n{part}"
+        for channel, part in zip(explanation.features[k], shares, strict=True)
+    ]
+
+
+def share(part: Array, whole: Array) -> list[str]:
+    """Write parts of a whole in per cent; a dash where there is no whole."""
+    return [f"{100 * float(p / w):.1f} %" if w != 0 else "-" for p, w in zip(part, whole, strict=True)]
+
+
+def draw_input(axis: Axes, image: Array) -> None:
+    """Draw a sample: in colour with three channels, else the mean of its channels."""
+    picture = np.asarray(image, dtype=np.float64)
+    low, high = picture.min(), picture.max()
+    picture = (picture - low) / (high - low) if high > low else np.zeros_like(picture)
+    if len(picture) == 3:
+        axis.imshow(np.moveaxis(picture, 0, 2))
+    else:
+        axis.imshow(picture.mean(axis=0), cmap="gray", vmin=0, vmax=1)
+    finish(axis, "input\n")
+
+
+def draw_map(axis: Axes, values: Array, title: str) -> None:
+    """Draw relevance (h, w) with colours symmetric about zero."""
+    limit = np.abs(values).max() or 1.0
+    axis.imshow(values, cmap=COLOUR_MAP, vmin=-limit, vmax=limit)
+    finish(axis, title)
+
+
+def finish(axis: Axes, title: str) -> None:
+    """Write the title and take the ticks away."""
+    axis.set_title(title, fontsize=8)
+    axis.set_xticks([])
+    axis.set_yticks([])
+
+
+def require_matplotlib() -> None:
+    """Raise `MissingDependencyError` if matplotlib is not there."""
+    try:
+        import matplotlib  # noqa: F401, PLC0415 - imported where it is used
+    except ImportError as error:
+        raise MissingDependencyError("pictures need matplotlib: pip install 'refcrp[plot]'") from error
