@@ -130,6 +130,7 @@ def make_parser() -> argparse.ArgumentParser:
 def run_explain(options: argparse.Namespace) -> None:
     """Explain one picture."""
     require_matplotlib()
+    picture = picture_path(options.out)
     model = strip_softmax(load_model(options.model))
     x, origin = read_input(options, model)
     layer = pick_layer(options.layer, model)
@@ -145,8 +146,8 @@ def run_explain(options: argparse.Namespace) -> None:
     print_concepts(concepts)
     print()
     print_conservation(whole, concepts)
-    heatmap(concepts, path=picture_path(options.out), lrp=whole)
-    print(f"picture     {options.out}")
+    heatmap(concepts, path=picture, lrp=whole)
+    print(f"picture     {picture}")
 
 
 def read_input(options: argparse.Namespace, model: Model) -> tuple[Array, str]:

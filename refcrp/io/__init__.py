@@ -6,7 +6,7 @@ from importlib.resources import as_file, files
 from os import PathLike, fspath
 from pathlib import Path
 
-from refcrp.errors import ModelFormatError, nearest_names
+from refcrp.errors import ModelFormatError
 from refcrp.model import Model
 
 __all__ = ["BUILT_IN", "load_model", "save_model"]
@@ -33,12 +33,8 @@ def load_model(source: str | PathLike[str]) -> Model:
         with as_file(files("refcrp_data") / f"{fspath(source)}.h5") as path:
             return hdf5.read_model(path)
     if not Path(source).exists():
-        hint = (
-            ""
-            if "." in Path(source).name
-            else f"; built-in models: {nearest_names(fspath(source), BUILT_IN)}"
-        )
-        raise ModelFormatError(f"{fspath(source)}: no such file{hint}")
+        names = ", ".join(BUILT_IN)
+        raise ModelFormatError(f"{fspath(source)}: no such file, nor a built-in model ({names})")
     return hdf5.read_model(Path(source))
 
 

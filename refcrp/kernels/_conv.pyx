@@ -1,4 +1,5 @@
-# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, freethreading_compatible=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: freethreading_compatible=True
 """Convolution, its adjoint, and the convolution's relevance step, as plain loops.
 
 The wrappers in `refcrp.kernels` check the shapes and make the arrays contiguous; here is only the loop.
@@ -18,7 +19,9 @@ cdef struct Span:
     Py_ssize_t end
 
 
-cdef inline Span inside(Py_ssize_t offset, Py_ssize_t stride, Py_ssize_t length, Py_ssize_t places) noexcept nogil:
+cdef inline Span inside(
+    Py_ssize_t offset, Py_ssize_t stride, Py_ssize_t length, Py_ssize_t places,
+) noexcept nogil:
     cdef Span span
     span.first = 0 if offset >= 0 else (-offset + stride - 1) // stride
     span.end = 0 if offset >= length else (length - 1 - offset) // stride + 1
@@ -31,7 +34,7 @@ def conv2d(
     const real[:, :, :, ::1] x, const real[:, :, :, ::1] weight, const real[::1] bias, real[:, :, :, ::1] z,
     tuple stride, tuple padding, tuple dilation, Py_ssize_t groups,
 ):
-    """Write into `z` (n, o, oh, ow) the cross-correlation of `x` (n, c, h, w) with `weight`, plus `bias` (o)."""
+    """Write into `z` (n, o, oh, ow) `x` (n, c, h, w) cross-correlated with `weight`, plus `bias` (o)."""
     cdef Py_ssize_t n, o, c, i, j, y, q, first_channel, top, left
     cdef Py_ssize_t stride_y = stride[0], stride_x = stride[1], padding_y = padding[0], padding_x = padding[1]
     cdef Py_ssize_t dilation_y = dilation[0], dilation_x = dilation[1]
@@ -78,9 +81,9 @@ def conv2d_relevance(
 ):
     """Write into `R_in` (m, c, h, w) the relevance a * conv2d_transpose(R / denominator).
 
-    `R` (m, o, oh, ow) holds m = k n relevances, sample after sample for each of k conditions, `denominator`
+    `R` (m, o, oh, ow) holds m = k n relevances, all n samples for each of k conditions; `denominator`
     (n, o, oh, ow) and `a` (n, c, h, w) belong to the n samples. `s` (1, o, oh, ow) is room for R / denominator
-    of one sample, small enough to stay in the cache.
+    of one sample, so that it stays in the cache.
     """
     cdef Py_ssize_t m, n, o, c, y, q
     cdef Py_ssize_t[6] geometry = [stride[0], stride[1], padding[0], padding[1], dilation[0], dilation[1]]

@@ -1,4 +1,5 @@
-# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, freethreading_compatible=True
+# cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: freethreading_compatible=True
 """Max and average pooling with their adjoints, as plain loops; the wrappers are in `refcrp.kernels`."""
 
 ctypedef fused real:
@@ -37,7 +38,7 @@ def maxpool2d(
 def maxpool2d_transpose(
     const real[:, :, ::1] s, const Py_ssize_t[:, :, ::1] winner, real[:, :, ::1] x,
 ):
-    """Add each value of `s` (m, c, places) to the pixel of `x` (m, c, pixels) that won; m = k n as in `_conv`."""
+    """Add each value of `s` (m, c, places) to the pixel of `x` (m, c, pixels) that won; m = k n."""
     cdef Py_ssize_t m, n, c, p
     with nogil:
         x[...] = 0
