@@ -10,19 +10,7 @@
 
 from refcrp import errors, layers
 from refcrp.canonize import canonize, strip_softmax
-from refcrp.composite import (
-    Composite,
-    FirstLayerMap,
-    FirstLayerTypeMap,
-    FirstNTypeMap,
-    GlobalMap,
-    GlobalTypeMap,
-    LastLayerMap,
-    LastLayerTypeMap,
-    LayerMap,
-    RangeMap,
-    RangeTypeMap,
-)
+from refcrp.composite import Composite
 from refcrp.crp import CRP
 from refcrp.datasets import load_digits
 from refcrp.errors import RefcrpError
@@ -39,6 +27,18 @@ from refcrp.presets import (
     EpsilonGammaBox,
     EpsilonPlus,
     EpsilonPlusFlat,
+)
+from refcrp.primitives import (
+    FirstLayerMap,
+    FirstLayerTypeMap,
+    FirstNTypeMap,
+    GlobalMap,
+    GlobalTypeMap,
+    LastLayerMap,
+    LastLayerTypeMap,
+    LayerMap,
+    RangeMap,
+    RangeTypeMap,
 )
 from refcrp.rules import (
     AlphaBetaRule,

@@ -137,6 +137,7 @@ def run_explain(options: argparse.Namespace) -> None:
     lrp = LRP(model, COMPOSITES[options.composite](options.low, options.high))
     whole = lrp(x, output=options.output)
     concepts = CRP(lrp, layer, pick_features(options, model, layer, whole))(x, output=options.output)
+    heatmap(concepts, path=picture, lrp=whole)
 
     score = float(whole.output[0, whole.selected[0]])
     print(f"input       {origin}")
@@ -146,7 +147,6 @@ def run_explain(options: argparse.Namespace) -> None:
     print_concepts(concepts)
     print()
     print_conservation(whole, concepts)
-    heatmap(concepts, path=picture, lrp=whole)
     print(f"picture     {picture}")
 
 

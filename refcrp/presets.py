@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from refcrp.composite import Composite, FirstLayerTypeMap, GlobalTypeMap
+from refcrp.composite import Composite
 from refcrp.layers import ConvLayer, Dense, DropoutLayer, LayerNorm, NormalizationLayer, ReshapingLayer, Scale
+from refcrp.primitives import FirstLayerTypeMap, GlobalTypeMap
 from refcrp.rules import (
     AlphaBetaRule,
     EpsilonRule,

@@ -24,7 +24,11 @@ __all__ = ["FORMAT", "VERSION", "read_model", "write_model"]
 
 FORMAT = "refcrp-model"
 VERSION = 1
+LIBRARY = (
+    "v110"  # HDF5 1.10 and later: metadata with checksums, so that damage is noticed instead of believed
+)
 MAX_BYTES = 16 * 2**30  # of one array; far more than any network has, far less than a forged shape asks for
+MAX_ATTRIBUTE_BYTES = 4096
 
 LAYER_CLASSES: dict[str, type[Layer]] = {
     name: cls
@@ -42,8 +46,8 @@ def write_model(model: Model, path: Path) -> None:
         raise ModelFormatError(
             f"{path}: cannot store parameters of type {model.dtype}; use model.astype('float64')"
         )
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"] = FORMAT
+    with atomic(path) as temporary, h5py.File(temporary, "w", libver=LIBRARY) as file:
+        file.attrs["format"] = text(FORMAT)
         file.attrs["version"] = VERSION
         if model.input_shape is not None:
             file.attrs["input_shape"] = model.input_shape
@@ -56,17 +60,23 @@ def write_layer(layer: Layer, name: str, group: h5py.Group) -> None:
     """Write one layer: settings as attributes, parameters as datasets."""
     if LAYER_CLASSES.get(type(layer).__name__) is not type(layer):
         raise ModelFormatError(f"{group.file.filename}: {layer!r} is not one of refcrp's own layers")
-    group.attrs["class"] = type(layer).__name__
-    group.attrs["name"] = name
+    group.attrs["class"] = text(type(layer).__name__)
+    group.attrs["name"] = text(name)
     for key, value in layer.settings().items():
         if isinstance(value, Activation):
-            group.attrs[key] = value.kind
+            group.attrs[key] = text(value.kind)
             for setting, number in value.settings().items():
                 group.attrs[f"{key}.{setting}"] = number
         elif value is not None:
             group.attrs[key] = value
     for key, array in layer.arrays().items():
         group.create_dataset(key, data=array)
+
+
+def text(value: str) -> Array:
+    """Give text as HDF5 stores it with a fixed length; see `ModelReader.attribute` for why not otherwise."""
+    data = value.encode()
+    return np.array(data, dtype=h5py.string_dtype("utf-8", len(data)))
 
 
 @contextmanager
@@ -121,8 +131,9 @@ class ModelReader:
 
     def model(self, file: h5py.File) -> Model:
         """Read the whole file."""
-        if self.attribute(file, "format", str) != FORMAT:
-            raise self.fail("/", f"attribute 'format' is {file.attrs['format']!r}, expected {FORMAT!r}")
+        format_name = self.attribute(file, "format", str)
+        if format_name != FORMAT:
+            raise self.fail("/", f"attribute 'format' is {format_name!r}, expected {FORMAT!r}")
         version = self.attribute(file, "version", int)
         if version != VERSION:
             raise self.fail("/", f"format version {version}, this refcrp reads version {VERSION}")
@@ -194,9 +205,14 @@ class ModelReader:
         """Read an attribute as str, bool, int, float or tuple of int."""
         if key not in group.attrs:
             raise self.fail(group.name, f"attribute {key!r} is missing")
+        stored = group.attrs.get_id(key)
+        string = h5py.check_string_dtype(stored.dtype)
+        # Text of variable length lies in a heap whose damage makes the HDF5 library loop for ever.
+        if stored.dtype.hasobject or stored.get_storage_size() > MAX_ATTRIBUTE_BYTES:
+            raise self.fail(group.name, f"attribute {key!r}: expected a number, or text of a fixed length")
         value = group.attrs[key]
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", errors="replace")
+        if string is not None and isinstance(value, bytes):
+            value = value.decode()
         elif (
             isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu" and value.size <= 8
         ):

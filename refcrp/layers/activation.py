@@ -117,6 +117,10 @@ class GELU(Activation):
         if self.approximate:
             cubic = x + like(0.044715, x) * x**3
             return np.asarray(x * (1 + np.tanh(like(np.sqrt(2 / np.pi), x) * cubic)) / 2)
+        if x.dtype not in (np.float32, np.float64):
+            raise ArrayTypeError(
+                f"{self!r} is known to double precision only; use approximate=True for {x.dtype}"
+            )
         from scipy.special import ndtr  # noqa: PLC0415 - scipy is imported where it is used
 
         return np.asarray(x * ndtr(x))

@@ -1,0 +1,294 @@
+"""One table over all layers, and what is special about each."""
+
+from dataclasses import FrozenInstanceError
+from fractions import Fraction
+from math import erf, exp, sqrt, tanh
+
+import numpy as np
+import pytest
+
+import refcrp as rc
+from refcrp import layers as L
+from refcrp.errors import ArrayTypeError, NonFiniteError, ParameterError, ShapeError
+
+IMAGE = (3, 6, 6)
+ALL = {
+    "conv": (
+        L.Conv2d(np.ones((4, 3, 3, 3)), np.zeros(4), padding=1, activation="relu"),
+        IMAGE,
+        (4, 6, 6),
+        112,
+    ),
+    "dense": (L.Dense(np.ones((4, 5)), np.zeros(4)), (5,), (4,), 24),
+    "maxpool": (L.MaxPool(2), IMAGE, (3, 3, 3), 0),
+    "maxpool padded": (L.MaxPool(3, stride=2, padding=1), IMAGE, (3, 3, 3), 0),
+    "avgpool": (L.AvgPool((2, 3)), IMAGE, (3, 3, 2), 0),
+    "global max": (L.GlobalMaxPool(), IMAGE, (3, 1, 1), 0),
+    "global avg": (L.GlobalAvgPool(), IMAGE, (3, 1, 1), 0),
+    "flatten": (L.Flatten(), IMAGE, (108,), 0),
+    "dropout": (L.Dropout(0.3), IMAGE, IMAGE, 0),
+    "relu": (L.ReLU(), IMAGE, IMAGE, 0),
+    "leaky": (L.LeakyReLU(0.2), IMAGE, IMAGE, 0),
+    "elu": (L.ELU(), IMAGE, IMAGE, 0),
+    "gelu": (L.GELU(), IMAGE, IMAGE, 0),
+    "silu": (L.SiLU(), IMAGE, IMAGE, 0),
+    "tanh": (L.Tanh(), IMAGE, IMAGE, 0),
+    "sigmoid": (L.Sigmoid(), IMAGE, IMAGE, 0),
+    "softmax": (L.Softmax(), (5,), (5,), 0),
+    "scale": (L.Scale(np.ones(3), np.ones(3)), IMAGE, IMAGE, 6),
+    "batchnorm": (L.BatchNorm(np.zeros(3), np.ones(3), np.ones(3), np.ones(3)), IMAGE, IMAGE, 12),
+    "layernorm": (L.LayerNorm(np.ones(6)), IMAGE, IMAGE, 6),
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble])
+def test_forward_shape_and_type(name, dtype, rng):
+    layer, shape, expected, parameters = ALL[name]
+    if name == "gelu" and dtype is np.longdouble:
+        with pytest.raises(ArrayTypeError, match="double precision only"):
+            layer.forward(np.zeros((1, *shape), dtype))
+        layer = L.GELU(approximate=True)
+    x = rng.normal(size=(2, *shape)).astype(dtype)
+    y = layer.astype(dtype).forward(x)
+    assert y.shape == (2, *expected)
+    assert y.dtype == dtype
+    assert layer.output_shape(shape) == expected
+    assert layer.parameter_count == parameters
+    singles = np.concatenate([layer.astype(dtype).forward(x[k : k + 1]) for k in range(2)])
+    np.testing.assert_allclose(y, singles, rtol=1e-6)
+    assert layer.forward(np.empty((0, *shape))).shape == (0, *expected)
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if n != "softmax"])
+def test_relevance_shape_and_type(name, rng):
+    layer, shape, expected, _ = ALL[name]
+    rule = rc.LayerNormRule() if name == "layernorm" else rc.ZeroRule()
+    for dtype in np.float32, np.float64:
+        x = rng.normal(size=(2, *shape)).astype(dtype)
+        R = rng.normal(size=(3, 2, *expected)).astype(dtype)
+        typed = layer.astype(dtype)
+        R_in = typed.relevance(R, x, rule=rule)
+        assert R_in.shape == (3, *x.shape)
+        assert R_in.dtype == dtype
+        np.testing.assert_allclose(R_in[1], typed.relevance(R[1], x, rule=rule), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_layers_are_frozen(name):
+    layer = ALL[name][0]
+    with pytest.raises(FrozenInstanceError):
+        layer.name = "other"
+    for array in layer.arrays().values():
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_bad_inputs(name):
+    layer, shape, _, _ = ALL[name]
+    with pytest.raises(NonFiniteError):
+        layer.forward(np.full((1, *shape), np.nan))
+    with pytest.raises(ArrayTypeError):
+        layer.forward(np.zeros((1, *shape), np.float16))
+    with pytest.raises(ShapeError):
+        layer.forward(1.0)
+
+
+@pytest.mark.parametrize(
+    "name", ["conv", "dense", "maxpool", "avgpool", "global max", "global avg", "scale", "layernorm"]
+)
+def test_wrong_shapes_name_layer_and_expectation(name):
+    layer, shape, _, _ = ALL[name]
+    wrong = (
+        (1, shape[0] + 1, *shape[1:-1], 7)
+        if len(shape) == 3 and "ool" not in name and "glob" not in name
+        else (1, 2)
+    )
+    wrong = (1, 9) if name == "dense" else wrong
+    with pytest.raises(ShapeError, match=r"expected \("):
+        layer.forward(np.zeros(wrong))
+
+
+def test_parameters_are_copied_and_shared_safely():
+    weight = np.ones((2, 3))
+    layer = L.Dense(weight, [0, 1])
+    weight[0, 0] = 100
+    assert layer.weight[0, 0] == 1
+    assert layer.bias.dtype == np.float64
+    assert L.Dense(layer.weight).weight is layer.weight
+
+
+def test_parameter_types_are_brought_together():
+    assert L.Dense(np.ones((2, 2), np.float32), [0, 1]).bias.dtype == np.float32
+    mixed = L.Dense(np.ones((2, 2), np.float32), np.zeros(2))
+    assert mixed.weight.dtype == mixed.bias.dtype == np.float64
+    rational = L.Dense(np.full((1, 1), Fraction(1, 3)), [0.5])
+    assert rational.bias[0] == Fraction(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: L.Dense(np.ones(3)), ShapeError),
+        (lambda: L.Dense(np.ones((2, 3)), np.ones(3)), ShapeError),
+        (lambda: L.Dense(np.full((2, 3), np.nan)), NonFiniteError),
+        (lambda: L.Dense(np.ones((2, 2), complex)), ArrayTypeError),
+        (lambda: L.Dense(np.ones((2, 2)), activation="rely"), ParameterError),
+        (lambda: L.Dense(np.ones((2, 2)), name=""), ParameterError),
+        (lambda: L.Dense(np.ones((2, 2)), name=3), ParameterError),
+        (lambda: L.Conv2d(np.ones((2, 3))), ShapeError),
+        (lambda: L.Conv2d(np.ones((0, 3, 1, 1))), ShapeError),
+        (lambda: L.Conv2d(np.ones((2, 3, 1, 1)), np.ones(3)), ShapeError),
+        (lambda: L.Conv2d(np.ones((3, 1, 1, 1)), groups=2), ShapeError),
+        (lambda: L.Conv2d(np.ones((2, 1, 1, 1)), stride=0), ParameterError),
+        (lambda: L.Conv2d(np.ones((2, 1, 1, 1)), stride=1.5), ParameterError),
+        (lambda: L.Conv2d(np.ones((2, 1, 1, 1)), padding=-1), ParameterError),
+        (lambda: L.Conv2d(np.ones((2, 1, 1, 1)), padding=(1, 2, 3)), ParameterError),
+        (lambda: L.Conv2d(np.ones((2, 1, 1, 1)), dilation=True), ParameterError),
+        (lambda: L.Conv2d(np.ones((2, 1, 1, 1)), groups=0), ParameterError),
+        (lambda: L.MaxPool(0), ParameterError),
+        (lambda: L.MaxPool(2, padding=2), ParameterError),
+        (lambda: L.AvgPool("2"), ParameterError),
+        (lambda: L.Dropout(1.5), ParameterError),
+        (lambda: L.Scale(np.ones((2, 2))), ShapeError),
+        (lambda: L.Scale(np.ones(2), np.ones(3)), ShapeError),
+        (lambda: L.BatchNorm(np.zeros(2), np.ones(3)), ShapeError),
+        (lambda: L.BatchNorm(np.zeros(2), -np.ones(2)), ParameterError),
+        (lambda: L.BatchNorm(np.zeros(2), np.ones(2), epsilon=-1), ParameterError),
+        (lambda: L.LayerNorm(np.float64(1)), ShapeError),
+        (lambda: L.LayerNorm(np.ones(2), np.ones(3)), ShapeError),
+    ],
+)
+def test_bad_settings(make, error):
+    with pytest.raises(error):
+        make()
+
+
+def test_kernel_larger_than_the_image():
+    with pytest.raises(ShapeError, match="does not fit into an image of 2 x 6"):
+        L.Conv2d(np.ones((1, 1, 3, 3))).forward(np.zeros((1, 1, 2, 6)))
+    with pytest.raises(ShapeError, match="does not fit"):
+        L.MaxPool(4).forward(np.zeros((1, 1, 3, 3)))
+
+
+def test_error_messages_show_the_layer():
+    layer = L.Conv2d(np.ones((4, 3, 5, 5)), stride=2, groups=1, activation="relu", name="conv7")
+    with pytest.raises(ShapeError) as error:
+        layer.forward(np.zeros((1, 2, 9, 9)))
+    assert str(error.value) == (
+        "Conv2d(3 => 4, 5x5, stride 2, relu, name='conv7'): input, one sample: got shape (2, 9, 9), "
+        "expected (3, ?, ?)"
+    )
+
+
+def test_relevance_of_a_wrong_shape():
+    layer = L.Dense(np.ones((4, 5)))
+    with pytest.raises(ShapeError, match=r"got shape \(2, 5\), expected \(\?, 2, 4\)"):
+        layer.relevance(np.ones((2, 5)), np.ones((2, 5)))
+    with pytest.raises(NonFiniteError):
+        layer.relevance(np.full((2, 4), np.inf), np.ones((2, 5)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "function"),
+    [
+        (L.ReLU(), lambda v: max(0.0, v)),
+        (L.LeakyReLU(0.1), lambda v: v if v >= 0 else 0.1 * v),
+        (L.ELU(2.0), lambda v: v if v >= 0 else 2 * (exp(v) - 1)),
+        (L.GELU(), lambda v: v * (1 + erf(v / sqrt(2))) / 2),
+        (
+            L.GELU(approximate=True),
+            lambda v: v / 2 * (1 + tanh(sqrt(2 / 3.141592653589793) * (v + 0.044715 * v**3))),
+        ),
+        (L.SiLU(), lambda v: v / (1 + exp(-v))),
+        (L.Tanh(), tanh),
+        (L.Sigmoid(), lambda v: 1 / (1 + exp(-v))),
+    ],
+)
+def test_activation_functions(layer, function):
+    x = np.array([[-30.0, -2.0, -0.5, 0.0, 0.5, 2.0, 30.0]])
+    np.testing.assert_allclose(layer.forward(x)[0], [function(v) for v in x[0]], rtol=1e-12, atol=1e-15)
+    np.testing.assert_array_equal(layer.relevance(x, x), x)
+    fused = L.Dense(np.eye(7), activation=layer)
+    np.testing.assert_array_equal(fused.forward(x), layer.forward(x))
+    np.testing.assert_array_equal(fused.linear(x, fused.weight, None), x)
+
+
+def test_softmax_is_computed():
+    y = L.Softmax().forward(np.array([[1000.0, 1000.0, -1000.0]]))
+    np.testing.assert_allclose(y, [[0.5, 0.5, 0]])
+
+
+def test_rational_activations_only_on_fractions():
+    x = np.array([[Fraction(-1), Fraction(2)]])
+    assert L.ReLU().forward(x).tolist() == [[0, 2]]
+    assert L.LeakyReLU(0.5).forward(x).tolist() == [[Fraction(-1, 2), 2]]
+    with pytest.raises(ArrayTypeError, match="no exact value"):
+        L.Tanh().forward(x)
+
+
+def test_exact_and_rounded_numbers_do_not_mix():
+    with pytest.raises(ArrayTypeError, match="do not mix"):
+        L.Dense(np.eye(2)).forward(np.array([[Fraction(1), Fraction(2)]]))
+    with pytest.raises(ArrayTypeError, match="do not mix"):
+        L.Dense(np.eye(2)).astype(object).forward(np.ones((1, 2)))
+
+
+def test_max_pooling_ties_go_to_the_first():
+    R = L.MaxPool(2).relevance(np.ones((1, 1, 1, 1)), np.ones((1, 1, 2, 2)))
+    np.testing.assert_allclose(R, [[[[1, 0], [0, 0]]]], rtol=1e-8)
+
+
+def test_max_pooling_drops_the_relevance_of_empty_windows():
+    assert L.MaxPool(2).relevance(np.ones((1, 1, 1, 1)), np.zeros((1, 1, 2, 2))).sum() == 0
+
+
+def test_overlapping_windows_add_up():
+    x = np.zeros((1, 1, 1, 3))
+    x[..., 1] = 5
+    R = L.MaxPool((1, 2), stride=1).relevance(np.array([[[[1.0, 2.0]]]]), x)
+    np.testing.assert_allclose(R, [[[[0, 3, 0]]]], rtol=1e-8)
+
+
+def test_max_pooling_on_fractions():
+    x = np.array([Fraction(k, 7) for k in (3, -1, 4, 4)], dtype=object).reshape(1, 1, 2, 2)
+    assert L.MaxPool(2).forward(x)[0, 0, 0, 0] == Fraction(4, 7)
+    R = L.MaxPool(2).relevance(np.full((1, 1, 1, 1), Fraction(1)), x)
+    assert R[0, 0, 1, 0] == Fraction(4, 7) / (Fraction(4, 7) + Fraction(1e-9))
+
+
+def test_average_pooling_is_weighted_by_the_input():
+    x = np.array([[[[1.0, 3.0], [0.0, 4.0]]]])
+    np.testing.assert_allclose(L.AvgPool(2).relevance(np.full((1, 1, 1, 1), 8.0), x), x, rtol=1e-8)
+
+
+def test_batch_norm(rng):
+    mean, variance, gamma, beta = (
+        rng.normal(size=3),
+        rng.uniform(1, 2, 3),
+        rng.normal(size=3),
+        rng.normal(size=3),
+    )
+    x = rng.normal(size=(2, 3, 4, 4))
+    expected = [(x[:, c] - mean[c]) / sqrt(variance[c] + 1e-3) * gamma[c] + beta[c] for c in range(3)]
+    y = L.BatchNorm(mean, variance, gamma, beta, epsilon=1e-3).forward(x)
+    np.testing.assert_allclose(y, np.stack(expected, axis=1), rtol=1e-12)
+    plain = L.BatchNorm(mean, variance).forward(x[:, :, 0, 0])
+    np.testing.assert_allclose(plain, (x[:, :, 0, 0] - mean) / np.sqrt(variance + 1e-5), rtol=1e-12)
+
+
+def test_layer_norm_rule(rng):
+    """Written out with explicit matrices: first the affine part under ZeroRule, then centring."""
+    w, b, a, R = rng.normal(size=5), rng.normal(size=5), rng.normal(size=5), rng.normal(size=5)
+    layer = L.LayerNorm(w, b)
+    normalized = (a - a.mean()) / sqrt(a.var() + 1e-5)
+    np.testing.assert_allclose(layer.forward(a[None])[0], normalized * w + b, rtol=1e-12)
+    y = normalized * w + b
+    R_affine = normalized * w / (y + np.where(y < 0, -1e-9, 1e-9)) * R
+    centring = np.eye(5) - 1 / 5
+    z = centring @ a
+    expected = a * (centring.T @ (R_affine / (z + np.where(z < 0, -1e-9, 1e-9))))
+    np.testing.assert_allclose(
+        layer.relevance(R[None], a[None], rule=rc.LayerNormRule())[0], expected, rtol=1e-12
+    )

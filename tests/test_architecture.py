@@ -1,0 +1,110 @@
+"""Rules of the house: who may import whom, what an import loads, how long a file may be."""
+
+import ast
+import doctest
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import refcrp
+
+ROOT = Path(refcrp.__file__).parent
+
+# From the bottom up; a file imports only from rooms below its own (and, inside a room, from its own).
+ROOMS = [
+    ["errors", "tables"],
+    ["checks"],
+    ["arrays"],
+    ["modifiers"],
+    ["propagation"],
+    ["rules"],
+    ["kernels"],
+    ["layers"],
+    ["model"],
+    ["selection", "canonize", "primitives"],
+    ["composite", "conditions", "explanation"],
+    ["presets", "lrp"],
+    ["crp"],
+    # these stand beside, and nobody below imports them
+    ["io", "datasets", "heatmap", "images"],
+    ["__init__"],
+    ["cli"],
+    ["__main__"],
+]
+LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def room_of(module):
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "refcrp":
+            if node.module == "refcrp":
+                for alias in node.names:
+                    yield f"refcrp.{alias.name}" if alias.name in LEVEL else "refcrp"
+            else:
+                yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.partition(".")[0] == "refcrp")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_downwards_only(path):
+    here = path.relative_to(ROOT).with_suffix("").parts[0]
+    for module in imports_of(path):
+        room = room_of(module)
+        assert room == here or LEVEL[room] < LEVEL[here], f"{here} imports {module}"
+
+
+@pytest.mark.parametrize("path", [*FILES, *ROOT.rglob("*.pyx")], ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_stay_short(path):
+    limit = 400 if path.name == "rules.py" else 320  # all rules on one page, with their docstrings
+    assert len(path.read_text().splitlines()) <= limit
+
+
+def modules_after(code):
+    answer = subprocess.run(
+        [sys.executable, "-c", f"{code}; import sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name.partition(".")[0] for name in answer.stdout.split()}
+
+
+def test_import_loads_nothing_but_numpy():
+    extra = modules_after("import refcrp") - modules_after(
+        "import numpy, importlib.resources, difflib, tempfile"
+    )
+    ours = {"refcrp", "cython_runtime"} | {name for name in extra if name.startswith("_cython_")}
+    assert {name for name in extra if name not in sys.stdlib_module_names} <= ours
+    assert not extra & {"h5py", "scipy", "matplotlib", "PIL", "argparse", "subprocess", "unittest"}
+
+
+def test_public_names():
+    assert sorted(refcrp.__all__) == sorted(set(refcrp.__all__))
+    for name in refcrp.__all__:
+        assert getattr(refcrp, name) is not None
+    assert (ROOT / "py.typed").exists()
+
+
+def test_the_version_is_that_of_the_package():
+    from importlib.metadata import version
+
+    assert version("refcrp") == refcrp.__version__
+
+
+MODULES = [m.name for m in pkgutil.walk_packages([str(ROOT)], "refcrp.") if not m.name.endswith("__main__")]
+
+
+@pytest.mark.parametrize("name", ["refcrp", *MODULES])
+def test_doctests(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0

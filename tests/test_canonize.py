@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+import refcrp as rc
+from refcrp import layers as L
+from refcrp.errors import ModelError
+
+
+def batch_norm(rng, channels, dtype=float):
+    parts = (
+        rng.normal(size=channels),
+        rng.uniform(0.5, 2, channels),
+        rng.normal(size=channels),
+        rng.normal(size=channels),
+    )
+    return L.BatchNorm(*(p.astype(dtype) for p in parts))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
+def test_canonize_folds_batch_norm_and_computes_the_same(rng, dtype, tolerance):
+    def normal(*shape):
+        return rng.normal(size=shape).astype(dtype)
+
+    model = rc.Sequential(
+        [
+            L.Conv2d(normal(4, 2, 3, 3), name="conv"),
+            batch_norm(rng, 4, dtype),
+            L.ReLU(),
+            L.Conv2d(normal(6, 2, 3, 3), normal(6), groups=2, padding=1),
+            batch_norm(rng, 6, dtype),
+            L.Scale(normal(6)),
+            L.Flatten(),
+            L.Dense(normal(5, 6 * 16)),
+            L.Scale(normal(5), normal(5)),
+        ],
+        input_shape=(2, 6, 6),
+    )
+    small = rc.canonize(model)
+    assert [type(layer).__name__ for layer in small] == ["Conv2d", "ReLU", "Conv2d", "Flatten", "Dense"]
+    assert small.names[0] == "conv"
+    assert small.input_shape == (2, 6, 6)
+    assert small.dtype == dtype
+    assert len(model) == 9
+    x = normal(3, 2, 6, 6)
+    y = model.forward(x)
+    np.testing.assert_allclose(small.forward(x), y, rtol=0, atol=tolerance * np.abs(y).max())
+
+
+def test_canonize_leaves_what_it_cannot_fold(rng):
+    model = rc.Sequential(
+        [batch_norm(rng, 2), L.Conv2d(np.ones((2, 2, 1, 1)), activation="relu"), batch_norm(rng, 2)]
+    )
+    assert list(map(type, rc.canonize(model))) == list(map(type, model))
+
+
+def test_strip_softmax(small_model):
+    assert rc.strip_softmax(small_model) is small_model
+    assert len(rc.strip_softmax(rc.Sequential([*small_model, L.Softmax()]))) == 6
+    with pytest.raises(ModelError, match="at least one layer"):
+        rc.strip_softmax(rc.Sequential([L.Softmax()]))
