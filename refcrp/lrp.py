@@ -15,7 +15,7 @@ from refcrp.errors import ShapeError
 from refcrp.explanation import Explanation, LayerValues
 from refcrp.model import INPUT, Model
 from refcrp.propagation import Pull
-from refcrp.rules import Bound, Rule
+from refcrp.rule import Bound, Rule
 from refcrp.selection import Indices, OutputSelector, output_selector
 from refcrp.tables import aligned
 

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +45,6 @@ from refcrp.modifiers import (
     Constant,
     is_negative,
     is_positive,
-    keep,
     negative,
     ones,
     positive,
@@ -53,7 +52,8 @@ from refcrp.modifiers import (
     stabilize,
     zero,
 )
-from refcrp.propagation import Contribution, Pull, PullOf, Share
+from refcrp.propagation import Contribution, Share
+from refcrp.rule import BindableLayer, Bound, BoundPass, OwnRule, Rule
 
 __all__ = [
     "AlphaBetaRule",
@@ -71,51 +71,6 @@ __all__ = [
     "ZPlusRule",
     "ZeroRule",
 ]
-
-
-class Bound(Protocol):
-    """A rule bound to a layer: what does not depend on the input is done."""
-
-    def linearize(self, a: Array) -> Pull:
-        """Do what depends on the input `a` but not on the relevance."""
-
-
-class BindableLayer(Protocol):
-    """What a rule needs of a layer."""
-
-    def check_rule(self, rule: Rule) -> None: ...
-    def bind(self, rule: Rule) -> Bound: ...
-    def apply(self, x: Array) -> Array: ...
-
-
-class Rule:
-    """A way to divide relevance: the base of all rules, and of your own.
-
-    Override `shares`, and where needed `stabilize`. The base class is the plain ``a W`` of `ZeroRule`.
-    """
-
-    def shares(self) -> tuple[Share, ...]:
-        """Say which contributions count."""
-        return (Share((Contribution(),)),)
-
-    def stabilize(self, z: Array) -> Array:
-        """Make the denominator safe to divide by: z + 1e-9 where z ≥ 0, z - 1e-9 where z < 0."""
-        return stabilize(z, 1e-9)
-
-    def bind(self, layer: BindableLayer) -> Bound:
-        """Compute what depends on the layer only, or raise `RuleCompatibilityError`."""
-        layer.check_rule(self)
-        return layer.bind(self)
-
-    @property
-    def needs_weights(self) -> bool:
-        """Whether the rule modifies a weight or a bias, and so needs a layer that has them."""
-        return any(c.weight is not keep or c.bias is not keep for s in self.shares() for c in s.contributions)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether contributions are just ``a W``; other rules need a linear layer."""
-        return self.shares() == Rule.shares(self)
 
 
 @dataclass(frozen=True)
@@ -331,19 +286,6 @@ class ZBoxRule(Rule):
         )
 
 
-class OwnRule(Rule):
-    """Base of the two rules that divide nothing, and so have no contributions."""
-
-    def shares(self) -> tuple[Share, ...]:
-        """Nothing is divided."""
-        return ()
-
-    @property
-    def needs_weights(self) -> bool:
-        """No."""
-        return False
-
-
 @dataclass(frozen=True)
 class PassRule(OwnRule):
     """Relevance passes unchanged, reshaped to the input.
@@ -369,22 +311,6 @@ class LayerNormRule(OwnRule):
     after the affine part of the layer has been passed by `ZeroRule`. Only for `LayerNorm`. Source: [Ali]_
     section 3.2.
     """
-
-
-@dataclass(frozen=True, eq=False)
-class BoundPass:
-    """`PassRule` on a layer."""
-
-    layer: BindableLayer
-
-    def linearize(self, a: Array) -> Pull:
-        """Remember the shape of the input."""
-
-        def reshape(R_out: Array) -> Array:
-            return R_out.reshape(R_out.shape[: -(output.ndim - 1)] + a.shape[1:])
-
-        output = self.layer.apply(a)
-        return PullOf(output, reshape)
 
 
 # (a W)⁺ and (a W)⁻, written as matrix products: the sign of a product is known from the signs of its factors.

@@ -1,4 +1,4 @@
-import os
+from pathlib import Path
 
 import hypothesis
 import numpy as np
@@ -13,7 +13,7 @@ hypothesis.settings.load_profile("refcrp")
 
 
 def pytest_report_header(config):
-    return f"refcrp kernels: {rc.backend()}, from {os.path.dirname(rc.__file__)}"
+    return f"refcrp kernels: {rc.backend()}, from {Path(rc.__file__).parent}"
 
 
 @pytest.fixture

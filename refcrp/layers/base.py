@@ -14,7 +14,8 @@ from refcrp.checks import Shape, check_shape
 from refcrp.errors import ParameterError, RuleCompatibilityError, ShapeError
 from refcrp.modifiers import Modifier
 from refcrp.propagation import BoundRule, Pull
-from refcrp.rules import Bound, LayerNormRule, PassRule, Rule, ZeroRule
+from refcrp.rule import Bound, Rule
+from refcrp.rules import LayerNormRule, PassRule, ZeroRule
 
 __all__ = [
     "ConvLayer",

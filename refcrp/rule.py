@@ -1,0 +1,86 @@
+"""What a rule is: the base of the eleven in `refcrp.rules`, and of your own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from refcrp.arrays import Array
+from refcrp.modifiers import keep, stabilize
+from refcrp.propagation import Contribution, Pull, PullOf, Share
+
+__all__ = ["BindableLayer", "Bound", "BoundPass", "OwnRule", "Rule"]
+
+
+class Bound(Protocol):
+    """A rule bound to a layer: what does not depend on the input is done."""
+
+    def linearize(self, a: Array) -> Pull:
+        """Do what depends on the input `a` but not on the relevance."""
+
+
+class BindableLayer(Protocol):
+    """What a rule needs of a layer."""
+
+    def check_rule(self, rule: Rule) -> None: ...  # noqa: D102
+    def bind(self, rule: Rule) -> Bound: ...  # noqa: D102
+    def apply(self, x: Array) -> Array: ...  # noqa: D102
+
+
+class Rule:
+    """A way to divide relevance: the base of all rules, and of your own.
+
+    Override `shares`, and where needed `stabilize`. The base class is the plain ``a W`` of `ZeroRule`.
+    """
+
+    def shares(self) -> tuple[Share, ...]:
+        """Say which contributions count."""
+        return (Share((Contribution(),)),)
+
+    def stabilize(self, z: Array) -> Array:
+        """Make the denominator safe to divide by: z + 1e-9 where z ≥ 0, z - 1e-9 where z < 0."""
+        return stabilize(z, 1e-9)
+
+    def bind(self, layer: BindableLayer) -> Bound:
+        """Compute what depends on the layer only, or raise `RuleCompatibilityError`."""
+        layer.check_rule(self)
+        return layer.bind(self)
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether the rule modifies a weight or a bias, and so needs a layer that has them."""
+        return any(c.weight is not keep or c.bias is not keep for s in self.shares() for c in s.contributions)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether contributions are just ``a W``; other rules need a linear layer."""
+        return self.shares() == Rule.shares(self)
+
+
+class OwnRule(Rule):
+    """Base of rules that divide nothing, and so have no contributions."""
+
+    def shares(self) -> tuple[Share, ...]:
+        """Nothing is divided."""
+        return ()
+
+    @property
+    def needs_weights(self) -> bool:
+        """No."""
+        return False
+
+
+@dataclass(frozen=True, eq=False)
+class BoundPass:
+    """`PassRule` on a layer."""
+
+    layer: BindableLayer
+
+    def linearize(self, a: Array) -> Pull:
+        """Remember the shape of the input."""
+
+        def reshape(R_out: Array) -> Array:
+            return R_out.reshape(R_out.shape[: -(output.ndim - 1)] + a.shape[1:])
+
+        output = self.layer.apply(a)
+        return PullOf(output, reshape)
