@@ -7,7 +7,8 @@ left goes on down. The maps of all channels of a layer add up to the map of LRP.
 References
 ----------
 Achtibat et al., From attribution maps to human-understandable explanations through Concept Relevance
-Propagation, Nature Machine Intelligence 5, 2023, equations 4-6.
+Propagation, Nature Machine Intelligence 5, 2023, section
+"Concept relevance propagation" of the methods.
 """
 
 from __future__ import annotations

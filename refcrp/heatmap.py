@@ -69,7 +69,7 @@ def heatmap(
         raise ShapeError("heatmap: the two explanations are of different inputs")
 
     width, height = len(columns) + 1, samples
-    figure = Figure(figsize=(1.5 * width, 1.75 * height), layout="constrained")
+    figure = Figure(figsize=(1.5 * width, 2 * height), layout="constrained")
     axes = figure.subplots(height, width, squeeze=False)
     for row in range(samples):
         draw_input(axes[row, 0], explanation.input[row])

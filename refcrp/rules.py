@@ -175,7 +175,7 @@ class ZPlusRule(Rule):
 
     ``R_i = Σ_j (a_i W_ij)⁺ / (Σ_i (a_i W_ij)⁺ + b_j⁺) · R_j``,  (a W)⁺ = a⁺W⁺ + a⁻W⁻
 
-    The same as ``AlphaBetaRule(1, 0)``. Needs weights. Source: [Bach]_ equation 60, [DTD]_ section 4.1.
+    The same as ``AlphaBetaRule(1, 0)``. Needs weights. Source: [Bach]_ equation 60, [DTD]_ section 4.2.
     """
 
     def shares(self) -> tuple[Share, ...]:
@@ -217,7 +217,7 @@ class WSquareRule(Rule):
 
     ``R_i = Σ_j W_ij² / (Σ_i W_ij²) · R_j``,  the sum over inputs inside the image
 
-    For a first layer with unbounded inputs. Needs weights. Source: [DTD]_ section 4.
+    For a first layer with unbounded inputs. Needs weights. Source: [DTD]_ section 4.1.
     """
 
     def shares(self) -> tuple[Share, ...]:
@@ -231,7 +231,7 @@ class FlatRule(Rule):
 
     ``R_i = Σ_j 1 / n_j · R_j``,  n_j the number of inputs connected to j; padding does not count
 
-    For a first layer. Needs weights, for what is connected. Source: [CleverHans]_ methods section.
+    For a first layer. Needs weights, for what is connected. Source: [CleverHans]_, methods.
     """
 
     def shares(self) -> tuple[Share, ...]:
@@ -308,8 +308,8 @@ class LayerNormRule(OwnRule):
 
     ``R_i = Σ_j a_i (δ_ij - 1/N) / (Σ_i a_i (δ_ij - 1/N)) · R_j``,  N normalised values per sample
 
-    after the affine part of the layer has been passed by `ZeroRule`. Only for `LayerNorm`. Source: [Ali]_
-    section 3.2.
+    after the affine part of the layer has been passed by `ZeroRule`. Only for `LayerNorm`. Source: [Ali]_,
+    the LN-rule.
     """
 
 
