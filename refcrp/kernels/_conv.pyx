@@ -82,7 +82,7 @@ def conv2d_relevance(
     """Write into `R_in` (m, c, h, w) the relevance a * conv2d_transpose(R / denominator).
 
     `R` (m, o, oh, ow) holds m = k n relevances, all n samples for each of k conditions; `denominator`
-    (n, o, oh, ow) and `a` (n, c, h, w) belong to the n samples. `s` (1, o, oh, ow) is room for R / denominator
+    (n, o, oh, ow) and `a` (n, c, h, w) belong to the samples. `s` (1, o, oh, ow) is room for R / denominator
     of one sample, so that it stays in the cache.
     """
     cdef Py_ssize_t m, n, o, c, y, q
