@@ -14,9 +14,14 @@ extensions = [
         f"refcrp.kernels.{name}",
         [f"refcrp/kernels/{name}.pyx"],
         extra_compile_args=COMPILE_ARGUMENTS,
-        optional=True,  # without a C compiler the package installs all the same and runs on NumPy
     )
     for name in ("_conv", "_pool")
 ]
 
-setup(ext_modules=cythonize(extensions, language_level=3))
+ext_modules = cythonize(extensions, language_level=3)
+for extension in ext_modules:
+    # Without a C compiler the package installs all the same and runs on NumPy. (Set here, because
+    # cythonize does not hand the argument on.)
+    extension.optional = True
+
+setup(ext_modules=ext_modules)
