@@ -9,6 +9,7 @@
 """
 
 from refcrp import errors, layers
+from refcrp.arrays import exact
 from refcrp.canonize import canonize, strip_softmax
 from refcrp.composite import Composite
 from refcrp.crp import CRP
@@ -40,17 +41,16 @@ from refcrp.primitives import (
     RangeMap,
     RangeTypeMap,
 )
+from refcrp.propagation import Contribution, Share
+from refcrp.rule import Rule
 from refcrp.rules import (
     AlphaBetaRule,
-    Contribution,
     EpsilonRule,
     FlatRule,
     GammaRule,
     GeneralizedGammaRule,
     LayerNormRule,
     PassRule,
-    Rule,
-    Share,
     WSquareRule,
     ZBoxRule,
     ZeroRule,
@@ -111,6 +111,7 @@ __all__ = [
     "backend",
     "canonize",
     "errors",
+    "exact",
     "heatmap",
     "layers",
     "load_digits",

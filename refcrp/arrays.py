@@ -13,14 +13,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refcrp.checks import check_dtype, check_finite
-from refcrp.errors import ArrayTypeError
+from refcrp.checks import check_dtype, check_finite, check_shape
+from refcrp.errors import ArrayTypeError, NonFiniteError, ShapeError
 
 Array = npt.NDArray[Any]
 
 
 def exact(values: Any) -> Any:
-    """Turn every float or integer in `values` into the Fraction it stands for, exactly."""
+    """Turn every float or integer in `values` into the Fraction it stands for, exactly.
+
+    An input of fractions, on a model with exact weights (``model.astype(object)``), is explained without any
+    rounding.
+
+    Examples
+    --------
+    >>> exact([[0.5, 3]])
+    array([[Fraction(1, 2), Fraction(3, 1)]], dtype=object)
+    """
     array = np.asarray(values)
     fractions = np.empty(array.shape, dtype=object)
     for index, number in np.ndenumerate(array):
@@ -43,22 +52,46 @@ def like(values: Any, array: Array) -> Any:
 def as_array(values: Any, what: str, dtype: np.dtype[Any] | None = None) -> Array:
     """Give `values` as a checked array: supported type, finite.
 
-    Integers and booleans become `dtype` (float64 if None); floats keep their own type.
+    Integers and booleans become `dtype` (float64 if None), floats keep their own type, and the numbers of an
+    object array become exact fractions.
     """
     array = np.asarray(values)
     if array.dtype.kind in "iub":
         array = like(array, np.empty(0, dtype or np.float64))
     check_dtype(array, what)
-    check_finite(array, what)
+    if array.dtype != object:
+        check_finite(array, what)
+        return array
+    try:
+        return np.asarray(exact(array), dtype=object)
+    except (ValueError, OverflowError):  # a NaN or an infinity has no integer ratio
+        raise NonFiniteError(f"{what}: holds a NaN or an infinity; expected finite numbers only") from None
+
+
+def as_batch(values: Any, what: str, dtype: np.dtype[Any] | None) -> Array:
+    """Give `values` as a checked batch of samples for weights of type `dtype` (None if there are none)."""
+    array = as_array(values, what, dtype)
+    check_same_arithmetic(array, dtype, what)
+    if array.ndim == 0 or 0 in array.shape[1:]:
+        raise ShapeError(f"{what}: got shape {array.shape}, expected a batch of samples, none empty")
     return array
+
+
+def as_relevance(values: Any, output: Array, what: str) -> Array:
+    """Give `values` as checked relevance of `output`: of its shape, or with one more axis in front."""
+    R = as_array(values, what, output.dtype)
+    check_same_arithmetic(R, output.dtype, what)
+    if R.shape != output.shape:
+        check_shape(R.shape, (None, *output.shape), what)
+    return R
 
 
 def check_same_arithmetic(array: Array, dtype: np.dtype[Any] | None, what: str) -> None:
     """Raise `ArrayTypeError` if exact fractions would meet floats, and be rounded without a word."""
     if dtype is not None and (array.dtype.kind == "O") != (dtype.kind == "O"):
         raise ArrayTypeError(
-            f"{what} is {array.dtype}, the weights are {dtype}: exact and rounded numbers do not mix; "
-            "use model.astype(object) for exact weights, or a float input"
+            f"{what} is {array.dtype}, the computation is in {dtype}: exact and rounded numbers do not mix; "
+            "model.astype(object) gives exact weights, refcrp.exact(x) an exact input"
         )
 
 

@@ -22,10 +22,12 @@ def check_dtype(array: npt.NDArray[Any], what: str) -> None:
         raise ArrayTypeError(f"{what}: element type {array.dtype} is not supported; expected {SUPPORTED}")
 
 
-def check_finite(array: npt.NDArray[Any], what: str) -> None:
-    """Raise `NonFiniteError` if `array` holds a NaN or an infinity."""
-    if array.dtype == object or np.isfinite(array).all():
-        return
+def check_finite(array: npt.NDArray[Any], what: object) -> None:
+    """Raise `NonFiniteError` if `array` holds a NaN or an infinity; `what` is written only then."""
+    # The sum is not finite if one of its terms is not, and costs no array of booleans.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if array.dtype == object or np.isfinite(array.sum()) or np.isfinite(array).all():
+            return
     first = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
     raise NonFiniteError(f"{what}: {array[first]} at index {first}; expected finite numbers only")
 
@@ -56,3 +58,28 @@ def check_number(
         good = False
     if not good:
         raise ParameterError(f"{what} must be a number {bound}, got {value!r}")
+
+
+def as_flag(what: str, value: Any) -> bool:
+    """Give True or False, also for 1 and 0 as other languages store them, or raise `ParameterError`."""
+    if isinstance(value, (bool, np.bool_)) or (isinstance(value, (int, np.integer)) and value in (0, 1)):
+        return bool(value)
+    raise ParameterError(f"{what} must be True or False, got {value!r}")
+
+
+def as_integer(value: Any, what: str, minimum: int = 0) -> int:
+    """Give an integer not below `minimum`, or raise `ParameterError`."""
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__") or value.__index__() < minimum:
+        raise ParameterError(f"{what}: expected an integer >= {minimum}, got {value!r}")
+    return int(value)
+
+
+def check_ordered(what: str, low: Any, high: Any) -> None:
+    """Raise `ParameterError` if `low` exceeds `high` anywhere, `ShapeError` if they do not broadcast."""
+    try:
+        is_ordered = bool(np.all(np.less_equal(low, high)))
+    except ValueError:
+        shapes = f"{np.shape(low)} and {np.shape(high)}"
+        raise ShapeError(f"{what}: low and high do not broadcast: shapes {shapes}") from None
+    if not is_ordered:
+        raise ParameterError(f"{what}: low must not exceed high, got low={low}, high={high}")

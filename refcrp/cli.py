@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,6 +36,8 @@ __all__ = ["main"]
 DEFAULT_DIGIT = 45  # of the built-in ones; see `refcrp explain --digit`
 DEFAULT_TOP = 5
 
+PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp")
+
 COMPOSITES: dict[str, Callable[[float, float], Composite]] = {
     "EpsilonPlus": lambda low, high: presets.EpsilonPlus(),
     "EpsilonPlusFlat": lambda low, high: presets.EpsilonPlusFlat(),
@@ -48,8 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = make_parser().parse_args(arguments)
         options.run(options)
+        sys.stdout.flush()
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has left, as `head` does
+        # The reader of our output has left, as `head` does; nothing must be flushed to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (RefcrpError, OSError) as error:
         print(f"refcrp: error: {one_line(error)}", file=sys.stderr)
@@ -165,7 +171,7 @@ def read_input(options: argparse.Namespace, model: Model) -> tuple[Array, str]:
 def pick_layer(layer: str | None, model: Model) -> int:
     """Give the index of the layer that was asked for, by name or index, or of the last convolution."""
     if layer is not None:
-        is_number = layer.lstrip("-").isdigit() and layer not in model.names
+        is_number = re.fullmatch(r"-?[0-9]+", layer) and layer not in model.names
         return model.index(int(layer) if is_number else layer)
     convolutions = [k for k, candidate in enumerate(model) if isinstance(candidate, ConvLayer)]
     if not convolutions:
@@ -210,12 +216,9 @@ def print_conservation(whole: Explanation, concepts: Explanation) -> None:
 
 
 def picture_path(path: Path) -> Path:
-    """Give a path that matplotlib can write to, or raise."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - imported where it is used
-
-    kinds = Figure().canvas.get_supported_filetypes()
-    if path.suffix.lstrip(".").lower() not in kinds:
-        raise ParameterError(f"--out {path}: the ending must be one of .{', .'.join(sorted(kinds))}")
+    """Give a path with an ending that says how to draw, or raise."""
+    if path.suffix.lower() not in PICTURES:
+        raise ParameterError(f"--out {path}: the ending must be one of {', '.join(PICTURES)}")
     return path
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from refcrp.errors import ParameterError
 from refcrp.model import Model
 from refcrp.primitives import GlobalMap, Primitive, RuleByType, check_rule
-from refcrp.rules import Rule, ZeroRule
+from refcrp.rule import Rule
+from refcrp.rules import ZeroRule
 from refcrp.tables import aligned
 
 __all__ = ["Composite", "resolve_rules"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,7 +14,35 @@ from refcrp.selection import Indices, as_indices, check_range
 Condition = Mapping[int | str, Sequence[int]]
 Masks = Mapping[int, Array]
 
-__all__ = ["Condition", "Masks", "condition_masks", "condition_neurons", "feature_masks"]
+__all__ = [
+    "Condition",
+    "Masks",
+    "as_conditions",
+    "condition_masks",
+    "condition_neurons",
+    "feature_masks",
+]
+
+
+def as_conditions(conditions: Iterable[Condition], *, output_is_given: bool) -> tuple[Condition, ...]:
+    """Give conditions as a tuple of mappings.
+
+    Raises
+    ------
+    ParameterError
+        If there is none, or one is no mapping, or both it and ``output=`` name the output.
+    """
+    checked = () if isinstance(conditions, Mapping) else tuple(conditions)
+    if not checked:
+        raise ParameterError(f"conditions: expected a list of mappings, one at least, got {conditions!r}")
+    for condition in checked:
+        if not isinstance(condition, Mapping):
+            raise ParameterError(
+                f"conditions: expected mappings such as {{'conv2': [3], 'y': [1]}}, got {condition!r}"
+            )
+        if output_is_given and OUTPUT_NAME in condition:
+            raise ParameterError(f"output= and {OUTPUT_NAME!r} in {condition!r}: the output is named twice")
+    return tuple(dict(condition) for condition in checked)
 
 
 def condition_neurons(
@@ -24,22 +52,14 @@ def condition_neurons(
 
     Raises
     ------
-    ParameterError
-        If a condition is no mapping, or there is none.
     FeatureError
         If the output has no such neuron.
     """
-    if isinstance(conditions, Mapping) or not len(conditions):
-        raise ParameterError(f"conditions: expected a list of mappings, one at least, got {conditions!r}")
     return tuple(neurons_of(condition, output, selected) for condition in conditions)
 
 
 def neurons_of(condition: Condition, output: Array, selected: Indices) -> Indices:
     """Give the output neurons of one condition, (n, m)."""
-    if not isinstance(condition, Mapping):
-        raise ParameterError(
-            f"conditions: expected mappings such as {{'conv2': [3], 'y': [1]}}, got {condition!r}"
-        )
     if OUTPUT_NAME not in condition:
         return selected[:, None]
     neurons = as_indices(condition[OUTPUT_NAME], f"conditions: {OUTPUT_NAME!r}")
@@ -63,24 +83,32 @@ def condition_masks(
     Raises
     ------
     UnknownLayerError, FeatureError, ParameterError
-        If there is no such layer or channel, or something is not a list of channels.
+        If there is no such layer or channel, something is not a list of channels, or a condition names a
+        layer twice, by name and by index.
     """
     masks: dict[int, Array] = {}
     for row, condition in enumerate(conditions):
-        for layer, given in condition.items():
-            if layer == OUTPUT_NAME:
-                continue
-            k = model.index(layer)
-            shape = outputs[k].shape
+        for k, channels in channels_of(condition, model).items():
+            shape, where = outputs[k].shape, f"layer {model.names[k]!r}"
             if len(shape) < 2:
-                raise ShapeError(
-                    f"conditions: layer {layer!r} has an output without channels, of shape {shape}"
-                )
-            channels = as_indices(given, f"conditions: layer {layer!r}")
-            check_range(channels, shape[1], "channel", f"layer {model.names[k]!r}")
+                raise ShapeError(f"conditions: {where} has no channels, its output has shape {shape}")
+            check_range(channels, shape[1], "channel", where)
             mask = masks.setdefault(k, np.ones((len(conditions), 1, *channel_axis(shape)), dtype=bool))
             mask[row] = np.isin(np.arange(shape[1]), channels).reshape(channel_axis(shape))
     return masks
+
+
+def channels_of(condition: Condition, model: Model) -> dict[int, tuple[int, ...]]:
+    """Give the channels that a condition keeps, by index of the layer."""
+    channels: dict[int, tuple[int, ...]] = {}
+    for layer, given in condition.items():
+        if layer == OUTPUT_NAME:
+            continue
+        k = model.index(layer)
+        if k in channels:
+            raise ParameterError(f"conditions: {condition!r} names layer {model.names[k]!r} twice")
+        channels[k] = as_indices(given, f"conditions: layer {layer!r}")
+    return channels
 
 
 def channel_axis(shape: tuple[int, ...]) -> tuple[int, ...]:

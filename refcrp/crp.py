@@ -89,33 +89,28 @@ class CRP:
         FeatureError
             If the layer has no such channel, or the model no such output.
         """
-        lrp, layer, last = self.lrp, self.index, len(self.lrp.model) - 1
-        recorded_layers = layer_indices(lrp.model, record)
+        lrp, layer = self.lrp, self.index
+        layers = layer_indices(lrp.model, record)
         trace = lrp.trace(x)
         selected = lrp.select(trace, output)
 
         # R: the relevance of every channel of the layer, once for all features.
-        seed = lrp.seed(trace, [selected[:, None]], normalize_output_relevance)[0]
-        above = dict.fromkeys((k for k in recorded_layers if k > layer), seed)
-        R = trace.pull({last: seed}, down_to=layer, recorded=above)
+        seed = lrp.seed(trace, [selected[:, None]], normalize_output_relevance)
+        R, above = trace.pull(seed[0], down_to=layer, record=layers)
         R_channels = sum_over_space(R)
         name = lrp.model.names[layer]
         features = self.features.select(R_channels, f"layer {name!r}")
 
         # Each feature keeps the relevance of its own channel, and all go down as one batch.
-        below = dict.fromkeys((k for k in recorded_layers if k < layer), R)
-        R_in = trace.pull({layer: R * feature_masks(features, R.shape)}, recorded=below)
-
-        relevances = {**above, **{k: merged(R_k) for k, R_k in below.items()}}
-        if layer in recorded_layers:
-            relevances[layer] = R
+        R_in, below = trace.pull(R * feature_masks(features, R.shape), at=layer, record=layers)
+        recorded = {k: merged(R_k) for k, R_k in below.items()} | above | {layer: R}
         return Explanation(
             input=trace.input,
             relevance=merged(R_in),
             output=trace.output,
             selected=selected,
-            activations=lrp.by_name({k: trace.pulls[k].output for k in recorded_layers}),
-            relevances=lrp.by_name({k: relevances[k] for k in recorded_layers}),
+            activations=lrp.by_name({k: trace.pulls[k].output for k in layers}),
+            relevances=lrp.by_name({k: recorded[k] for k in layers}),
             layer=name,
             features=features,
             feature_relevance=R_channels.T[features, range(len(R))],

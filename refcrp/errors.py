@@ -13,6 +13,7 @@ __all__ = [
     "ArrayTypeError",
     "BackendError",
     "FeatureError",
+    "ImageError",
     "MissingDependencyError",
     "ModelError",
     "ModelFormatError",
@@ -72,6 +73,10 @@ class RuleCompatibilityError(RefcrpError, TypeError, ValueError):
 
 class ModelFormatError(RefcrpError, ValueError):
     """A model file that cannot be read as one."""
+
+
+class ImageError(RefcrpError, ValueError):
+    """A file that cannot be read as an image."""
 
 
 class MissingDependencyError(RefcrpError, ImportError):

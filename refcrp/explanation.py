@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from refcrp.arrays import Array
+from refcrp.errors import UnknownLayerError
 from refcrp.model import Model
 from refcrp.selection import Indices
 
@@ -23,7 +24,7 @@ class LayerValues(Mapping[str, Array]):
         name = self.model.names[self.model.index(layer)]
         if name not in self.values_by_name:
             recorded = ", ".join(map(repr, self)) or "nothing"
-            raise KeyError(
+            raise UnknownLayerError(
                 f"layer {name!r} was not recorded (recorded: {recorded}); ask for it with record=[{name!r}]"
             )
         return self.values_by_name[name]
@@ -55,7 +56,7 @@ class Explanation:
         By layer name: the recorded layers' outputs, (n, ...).
     relevances : mapping
         By layer name: the relevance that arrived at the recorded layers' outputs, (k n, ...); at a
-        conditioned layer, before it was masked.
+        conditioned layer, before it was masked. CRP: at the layer of the features and above, (n, ...).
     conditions : tuple of mappings, optional
         The conditions that were given.
     layer : str, optional

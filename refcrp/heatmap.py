@@ -65,7 +65,7 @@ def heatmap(
     columns = [] if lrp is None else columns_of(lrp)
     columns += columns_of(explanation)
     samples = len(explanation.input)
-    if any(len(column.maps) != samples for column in columns):
+    if lrp is not None and not np.array_equal(lrp.input, explanation.input):
         raise ShapeError("heatmap: the two explanations are of different inputs")
 
     width, height = len(columns) + 1, samples

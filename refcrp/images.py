@@ -8,14 +8,10 @@ import numpy as np
 
 from refcrp.arrays import Array, as_array
 from refcrp.checks import show_shape
-from refcrp.errors import MissingDependencyError, RefcrpError, ShapeError
+from refcrp.errors import ImageError, MissingDependencyError, ParameterError, ShapeError
 from refcrp.model import Model
 
-__all__ = ["ImageError", "read_image"]
-
-
-class ImageError(RefcrpError, ValueError):
-    """A file that cannot be read as an image."""
+__all__ = ["read_image"]
 
 
 def read_image(path: Path, model: Model, *, resize: bool = False, invert: bool = False) -> Array:
@@ -40,6 +36,8 @@ def read_image(path: Path, model: Model, *, resize: bool = False, invert: bool =
         If the picture does not have the model's size.
     """
     if path.suffix == ".npy":
+        if resize or invert:
+            raise ParameterError(f"{path}: an array is taken as it is, it cannot be resized or inverted")
         return read_array(path)
     channels, height, width = wanted_shape(model)
     if channels not in (1, 3):
@@ -52,8 +50,15 @@ def read_image(path: Path, model: Model, *, resize: bool = False, invert: bool =
         raise MissingDependencyError("reading pictures needs Pillow: pip install 'refcrp[plot]'") from error
     try:
         with Image.open(path) as file:
+            file.load()
+            if file.mode.startswith(("I", "F")):
+                raise ImageError(f"{path}: has more than 8 bits a channel; save it with 8, or as .npy")
+            if file.has_transparency_data and np.asarray(file.convert("RGBA"))[..., 3].min() < 255:
+                raise ImageError(f"{path}: is partly transparent; put it on a background first")
             picture = file.convert("L" if channels == 1 else "RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error, ImageError):
+            raise
         raise ImageError(f"{path}: cannot be read as an image: {error}") from error
 
     if height is not None and width is not None and picture.size != (width, height):
@@ -75,6 +80,8 @@ def read_array(path: Path) -> Array:
     except (OSError, ValueError, EOFError) as error:
         raise ImageError(f"{path}: cannot be read as a .npy array: {error}") from error
     array = as_array(values, str(path))
+    if array.ndim == 4 and len(array) != 1:
+        raise ShapeError(f"{path}: holds {len(array)} samples, expected one: (channels, height, width)")
     return array if array.ndim == 4 else array[None]
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from refcrp.arrays import Array
+from refcrp.arrays import Array, as_relevance, freeze
 from refcrp.checks import check_finite
 from refcrp.composite import Composite, resolve_rules
-from refcrp.conditions import Condition, Masks, condition_masks, condition_neurons
-from refcrp.errors import ShapeError
+from refcrp.conditions import Condition, Masks, as_conditions, condition_masks, condition_neurons
+from refcrp.errors import ParameterError, ShapeError
 from refcrp.explanation import Explanation, LayerValues
 from refcrp.model import INPUT, Model
 from refcrp.propagation import Pull
@@ -40,40 +40,45 @@ class Trace:
 
     def pull(
         self,
-        arriving: Mapping[int, Array],
+        R: Array,
+        at: int | str = -1,
         *,
-        down_to: int = INPUT,
+        down_to: int | str | None = None,
         masks: Masks | None = None,
-        recorded: dict[int, Array] | None = None,
-    ) -> Array:
-        """Carry relevance down to the output of layer `down_to`.
+        record: Iterable[int] = (),
+    ) -> tuple[Array, dict[int, Array]]:
+        """Carry relevance down, layer by layer.
 
         Parameters
         ----------
-        arriving : mapping
-            Relevance at the outputs of some layers, by index: the model's last one for a whole pass.
-        down_to : int
-            Index of a layer; the model's input by default.
+        R : array
+            Relevance of a layer's output, (n, ...), or (k, n, ...) for k conditions at once.
+        at : int or str
+            Which layer's, by index or name; the last one's by default.
+        down_to : int or str, optional
+            The layer at whose output to stop; the model's input if None.
         masks : mapping, optional
             What relevance is multiplied by at the outputs of some layers, by index.
-        recorded : dict, optional
-            Is given the relevance that arrives at each layer whose index it holds, before masks.
+        record : indices, optional
+            The layers whose relevance to keep.
 
         Returns
         -------
-        array
-            The relevance that arrives at the output of layer `down_to`, not masked.
+        relevance : array
+            What arrives at the output of `down_to`, not masked.
+        recorded : dict
+            By index, what arrived at the outputs of the layers to `record`, before masks.
         """
-        arriving, masks = dict(arriving), masks or {}
-        for k in range(max(arriving), down_to, -1):
-            R = arriving.pop(k)
-            if recorded is not None and k in recorded:
+        start, stop = self.model.index(at), INPUT if down_to is None else self.model.index(down_to)
+        if stop > start:
+            raise ParameterError(f"relevance flows down: cannot pull from layer {at!r} to {down_to!r}")
+        R = as_relevance(R, self.pulls[start].output, f"relevance of layer {self.model.names[start]!r}")
+        masks, recorded = masks or {}, {}
+        for k in range(start, stop, -1):
+            if k in record:
                 recorded[k] = R
-            if k in masks:
-                R = R * masks[k]
-            source, R_in = self.model.nodes[k].source, self.pulls[k](R)
-            arriving[source] = arriving[source] + R_in if source in arriving else R_in
-        return arriving[down_to]
+            R = self.pulls[k](R * masks[k] if k in masks else R)
+        return R, recorded
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -109,6 +114,8 @@ class LRP:
     bound: tuple[Bound, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.model, Model):
+            raise ParameterError(f"LRP: expected a model, got {self.model!r}; load_model() reads one")
         rules = resolve_rules(self.composite, self.model)
         object.__setattr__(self, "rules", rules)
         bound = (rule.bind(layer) for rule, layer in zip(rules, self.model, strict=True))
@@ -119,7 +126,7 @@ class LRP:
         x: Array,
         output: int | Iterable[int] | OutputSelector | None = None,
         *,
-        conditions: Sequence[Condition] | None = None,
+        conditions: Iterable[Condition] | None = None,
         record: Iterable[int | str] | int | str = (),
         normalize_output_relevance: bool | None = None,
     ) -> Explanation:
@@ -151,7 +158,9 @@ class LRP:
         UnknownLayerError, FeatureError
             If there is no such layer, channel or output neuron.
         """
-        recorded_layers = layer_indices(self.model, record)
+        layers = layer_indices(self.model, record)
+        if conditions is not None:
+            conditions = as_conditions(conditions, output_is_given=output is not None)
         trace = self.trace(x)
         selected = self.select(trace, output)
         neurons: tuple[Indices, ...] = (selected[:, None],)
@@ -160,28 +169,27 @@ class LRP:
             neurons = condition_neurons(conditions, trace.output, selected)
             masks = condition_masks(conditions, self.model, [pull.output for pull in trace.pulls])
 
-        R = self.seed(trace, neurons, normalize_output_relevance)
-        recorded = dict.fromkeys(recorded_layers, R)
-        R_in = trace.pull({len(self.model) - 1: R}, masks=masks, recorded=recorded)
+        seed = self.seed(trace, neurons, normalize_output_relevance)
+        R_in, recorded = trace.pull(seed, masks=masks, record=layers)
         return Explanation(
             input=trace.input,
             relevance=merged(R_in),
             output=trace.output,
             selected=selected if conditions is None else neurons,
-            activations=self.by_name({k: trace.pulls[k].output for k in recorded_layers}),
-            relevances=self.by_name({k: merged(R) for k, R in recorded.items()}),
-            conditions=None if conditions is None else tuple(dict(c) for c in conditions),
+            activations=self.by_name({k: trace.pulls[k].output for k in layers}),
+            relevances=self.by_name({k: merged(recorded[k]) for k in layers}),
+            conditions=conditions,
         )
 
     # The steps, for analyzers built on this one ----------------------------------------------------------
 
     def trace(self, x: Array) -> Trace:
         """Compute forward, keeping what the way back needs: outputs and denominators of every layer."""
-        x = self.model.check_input(x)
+        x = freeze(self.model.check_input(x))  # a pull is made of what the input was, not of what it becomes
         pulls: list[Pull] = []
         for node, bound in zip(self.model.nodes, self.bound, strict=True):
             pulls.append(bound.linearize(x if node.source == INPUT else pulls[node.source].output))
-        check_finite(pulls[-1].output, "the model's output (an activation overflowed on the way)")
+            check_finite(pulls[-1].output, node.layer)
         return Trace(self.model, x, tuple(pulls))
 
     def select(self, trace: Trace, output: int | Iterable[int] | OutputSelector | None) -> Indices:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from refcrp.arrays import Array, as_array, check_same_arithmetic
-from refcrp.checks import Shape, check_shape, show_shape
+from refcrp.arrays import Array, as_batch
+from refcrp.checks import Shape, as_integer, check_shape, show_shape
 from refcrp.errors import ModelError, ShapeError, UnknownLayerError, nearest_names
 from refcrp.layers import Layer
 
@@ -55,6 +55,9 @@ class Model:
         for name, count in names.items():
             if count > 1:
                 raise ModelError(f"{count} layers are called {name!r}; every layer needs a name of its own")
+        kinds = {array.dtype.kind for layer in self for array in layer.arrays().values()}
+        if kinds == {"f", "O"}:
+            raise ModelError("some layers are exact, others are not; give all layers one type with astype()")
         if OUTPUT_NAME in names:
             raise ModelError(
                 f"no layer may be called {OUTPUT_NAME!r}: conditions use it for the model's output"
@@ -84,8 +87,7 @@ class Model:
 
     def check_input(self, x: Array) -> Array:
         """Give `x` as an array that fits the model, or raise what is wrong with it."""
-        array = as_array(x, "input", self.dtype)
-        check_same_arithmetic(array, self.dtype, "the input")
+        array = as_batch(x, "input", self.dtype)
         if self.input_shape is not None:
             check_shape(array.shape, (None, *self.input_shape), "input (batch, *input_shape)")
         self.shapes_for(array.shape[1:])
@@ -215,7 +217,7 @@ def Sequential(layers: Iterable[Layer], *, input_shape: tuple[int, ...] | None =
         name = layer.name or free_name(layer.kind, counts[layer.kind], taken)
         taken.add(name)
         nodes.append(Node(name, layer if layer.name else replace(layer, name=name), source=k - 1))
-    shape = None if input_shape is None else tuple(int(n) for n in input_shape)
+    shape = None if input_shape is None else tuple(as_integer(n, "input_shape", 1) for n in input_shape)
     return Model(tuple(nodes), shape)
 
 

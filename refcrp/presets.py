@@ -7,6 +7,7 @@ from typing import Any
 from refcrp.composite import Composite
 from refcrp.layers import ConvLayer, Dense, DropoutLayer, LayerNorm, NormalizationLayer, ReshapingLayer, Scale
 from refcrp.primitives import FirstLayerTypeMap, GlobalTypeMap
+from refcrp.rule import Rule
 from refcrp.rules import (
     AlphaBetaRule,
     EpsilonRule,
@@ -14,7 +15,6 @@ from refcrp.rules import (
     GammaRule,
     LayerNormRule,
     PassRule,
-    Rule,
     ZBoxRule,
     ZPlusRule,
 )

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from refcrp.checks import as_integer
 from refcrp.errors import ParameterError
 from refcrp.layers import Layer
 from refcrp.model import Model
-from refcrp.rules import Rule
+from refcrp.rule import Rule
 
 __all__ = [
     "FirstLayerMap",
@@ -182,8 +183,7 @@ class InFirstN(Primitive):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
-            raise ParameterError(f"{type(self).__name__}: n must be an integer >= 1, got {self.n!r}")
+        as_integer(self.n, f"{type(self).__name__}: n", 1)
 
     def covers(self, k: int, model: Model) -> bool:
         """The first n layers."""

@@ -28,22 +28,23 @@ section 10.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import operator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from refcrp.arrays import Array, like
+from refcrp.checks import check_finite
 from refcrp.modifiers import Condition, Modifier, keep, zero
 
 __all__ = [
     "BoundRule",
     "Contribution",
     "LinearMap",
-    "LinearPull",
     "Pull",
-    "PullOf",
     "Share",
 ]
 
@@ -102,116 +103,91 @@ class LinearMap(Protocol):
     def activate(self, z: Array) -> Array: ...  # noqa: D102
 
 
-class Pull(Protocol):
+@dataclass(frozen=True, eq=False)
+class Pull:
     """A layer seen from one input: its output, and how relevance comes back through it.
 
     Calling it with the relevance of the output, of the output's shape or with one more axis of conditions in
     front, gives the relevance of the input. It may be called any number of times, from any thread.
     """
 
-    @property
-    def output(self) -> Array: ...  # noqa: D102
-    def __call__(self, R_out: Array) -> Array: ...  # noqa: D102
-
-
-@dataclass(frozen=True, eq=False)
-class PullOf:
-    """A pull made of an output and any function; for layers that own their relevance method."""
-
     output: Array
-    pull: Callable[[Array], Array]
+    function: Callable[[Array], Array]
 
     def __call__(self, R_out: Array) -> Array:
         """Give the relevance of the input."""
-        return self.pull(R_out)
-
-
-@dataclass(frozen=True, eq=False)
-class BoundContribution:
-    """A contribution with the layer's weight and bias put in: once per analyzer."""
-
-    input: Modifier
-    weight: Array | None
-    bias: Array | None
-    sign: int
-    is_plain: bool  # a·W + b, the layer's own pre-activation
-
-    @classmethod
-    def bind(cls, c: Contribution, layer: LinearMap) -> BoundContribution:
-        """Modify the weight and the bias of `layer` as `c` says."""
-        weight = None if layer.weight is None else c.weight(layer.weight)
-        bias = None if layer.bias is None or c.bias is zero else c.bias(layer.bias)
-        return cls(c.input, weight, bias, c.sign, is_plain=c == Contribution())
+        return self.function(R_out)
 
 
 @dataclass(frozen=True, eq=False)
 class BoundRule:
-    """A rule bound to one linear layer: the modified weights."""
+    """A rule bound to one linear layer."""
 
     layer: LinearMap
-    shares: tuple[tuple[Share, tuple[BoundContribution, ...]], ...]
-    stabilize: Modifier
+    shares: tuple[BoundShare, ...]
 
     @classmethod
     def bind(cls, shares: tuple[Share, ...], layer: LinearMap, stabilize: Modifier) -> BoundRule:
-        """Modify the weights of `layer` for every contribution of `shares`."""
-        bound = ((s, tuple(BoundContribution.bind(c, layer) for c in s.contributions)) for s in shares)
-        return cls(layer, tuple(bound), stabilize)
+        """Modify the weights of `layer` for each share."""
+        return cls(layer, tuple(BoundShare.bind(share, layer, stabilize) for share in shares))
 
-    def linearize(self, a: Array) -> LinearPull:
+    def linearize(self, a: Array) -> Pull:
         """Compute the output and all denominators for the input `a`, of shape (batch, ...)."""
-        layer = self.layer
-        z_own = layer.linear(a, layer.weight, layer.bias)
-        linearized = []
-        for share, contributions in self.shares:
-            inputs = [c.input(a) for c in contributions]
-            z = sum_signed(
-                (c.sign, z_own if c.is_plain else layer.linear(x, c.weight, c.bias))
-                for c, x in zip(contributions, inputs, strict=True)
-            )
-            where = None if share.where is None else share.where(z_own)
-            terms = tuple((c.sign, x, c.weight) for c, x in zip(contributions, inputs, strict=True))
-            linearized.append(LinearizedShare(share.scale, where, self.stabilize(z), terms))
-        return LinearPull(layer, layer.activate(z_own), tuple(linearized))
+        z = self.layer.linear(a, self.layer.weight, self.layer.bias)
+        check_finite(z, self.layer)
+        pulls = [(bound.share.scale, bound.linearize(a, z)) for bound in self.shares]
+
+        def pull(R_out: Array) -> Array:
+            return weighted_sum((scale, pull_share(R_out)) for scale, pull_share in pulls)
+
+        return Pull(self.layer.activate(z), pull)
 
 
 @dataclass(frozen=True, eq=False)
-class LinearizedShare:
-    """A share with its denominator: once per input."""
+class BoundShare:
+    """A share with the layer's weights modified: once per analyzer."""
 
-    scale: Any
-    where: Array | None
-    denominator: Array
-    terms: tuple[tuple[int, Array, Array | None], ...]  # sign, in(a), w(W)
-
-
-@dataclass(frozen=True, eq=False)
-class LinearPull:
-    """Relevance back through one linear layer, for one input."""
-
+    share: Share
     layer: LinearMap
-    output: Array
-    shares: tuple[LinearizedShare, ...]
+    weights: tuple[Array | None, ...]  # w_c(W), one a contribution
+    biases: tuple[Array | None, ...]  # b_c(b)
+    stabilize: Modifier
 
-    def __call__(self, R_out: Array) -> Array:
-        """R_i = Σ_shares scale · Σ_c sign_c · in_c(a)_i · Σ_j w_c(W)_ij · R_j / stabilize(z_j)."""
-        shares = []
-        for share in self.shares:
-            R = R_out if share.where is None else np.where(share.where, R_out, like(0, R_out))
-            R_in = sum_signed(
-                (sign, self.layer.redistribute(R, share.denominator, a, weight))
-                for sign, a, weight in share.terms
+    @classmethod
+    def bind(cls, share: Share, layer: LinearMap, stabilize: Modifier) -> BoundShare:
+        """Modify the weight and the bias of `layer` for each contribution; None where the layer has none."""
+        W, b, contributions = layer.weight, layer.bias, share.contributions
+        weights = (None if W is None else c.weight(W) for c in contributions)
+        biases = (None if b is None or c.bias is zero else c.bias(b) for c in contributions)
+        return cls(share, layer, tuple(weights), tuple(biases), stabilize)
+
+    def linearize(self, a: Array, z_own: Array) -> Callable[[Array], Array]:
+        """z_j = Σ_c sign_c · ( Σ_i in_c(a)_i · w_c(W)_ij + b_c(b)_j ), where `z_own` is the layer's own."""
+        contributions = self.share.contributions
+        inputs = [c.input(a) for c in contributions]
+        z = weighted_sum(
+            (c.sign, z_own if c == PLAIN else self.layer.linear(x, W, b))
+            for c, x, W, b in zip(contributions, inputs, self.weights, self.biases, strict=True)
+        )
+        check_finite(z, self.layer)
+        denominator = self.stabilize(z)
+        where = None if self.share.where is None else self.share.where(z_own)
+
+        def pull(R_out: Array) -> Array:
+            """R_i = Σ_c sign_c · in_c(a)_i · Σ_j w_c(W)_ij · R_j / stabilize(z_j)."""
+            R = R_out if where is None else np.where(where, R_out, like(0, R_out))
+            return weighted_sum(
+                (c.sign, self.layer.redistribute(R, denominator, x, W))
+                for c, x, W in zip(contributions, inputs, self.weights, strict=True)
             )
-            shares.append((like(share.scale, R_in), R_in))
-        return sum_signed(shares)
+
+        return pull
 
 
-def sum_signed(terms: Any) -> Array:
-    """Σ sign · term over pairs (sign, term), in their order."""
-    total = None
-    for sign, term in terms:
-        signed = term if sign == 1 else sign * term
-        total = signed if total is None else total + signed
-    if total is None:
-        raise ValueError("a rule needs at least one share with one contribution")
-    return np.asarray(total)
+PLAIN = Contribution()  # a W + b: what the layer itself computes
+
+
+def weighted_sum(terms: Iterable[tuple[Any, Array]]) -> Array:
+    """Σ factor · term over pairs (factor, term), one at least, in their order."""
+    weighted = (term if factor == 1 else like(factor, term) * term for factor, term in terms)
+    return np.asarray(functools.reduce(operator.add, weighted))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from refcrp.arrays import Array
 from refcrp.modifiers import keep, stabilize
-from refcrp.propagation import Contribution, Pull, PullOf, Share
+from refcrp.propagation import Contribution, Pull, Share
 
-__all__ = ["BindableLayer", "Bound", "BoundPass", "OwnRule", "Rule"]
+__all__ = ["BindableLayer", "Bound", "Rule"]
 
 
 class Bound(Protocol):
@@ -22,9 +21,7 @@ class Bound(Protocol):
 class BindableLayer(Protocol):
     """What a rule needs of a layer."""
 
-    def check_rule(self, rule: Rule) -> None: ...  # noqa: D102
     def bind(self, rule: Rule) -> Bound: ...  # noqa: D102
-    def apply(self, x: Array) -> Array: ...  # noqa: D102
 
 
 class Rule:
@@ -42,8 +39,13 @@ class Rule:
         return stabilize(z, 1e-9)
 
     def bind(self, layer: BindableLayer) -> Bound:
-        """Compute what depends on the layer only, or raise `RuleCompatibilityError`."""
-        layer.check_rule(self)
+        """Compute what depends on the layer only.
+
+        Raises
+        ------
+        RuleCompatibilityError
+            If the rule is not defined on this layer.
+        """
         return layer.bind(self)
 
     @property
@@ -55,32 +57,3 @@ class Rule:
     def is_plain(self) -> bool:
         """Whether contributions are just ``a W``; other rules need a linear layer."""
         return self.shares() == Rule.shares(self)
-
-
-class OwnRule(Rule):
-    """Base of rules that divide nothing, and so have no contributions."""
-
-    def shares(self) -> tuple[Share, ...]:
-        """Nothing is divided."""
-        return ()
-
-    @property
-    def needs_weights(self) -> bool:
-        """No."""
-        return False
-
-
-@dataclass(frozen=True, eq=False)
-class BoundPass:
-    """`PassRule` on a layer."""
-
-    layer: BindableLayer
-
-    def linearize(self, a: Array) -> Pull:
-        """Remember the shape of the input."""
-
-        def reshape(R_out: Array) -> Array:
-            return R_out.reshape(R_out.shape[: -(output.ndim - 1)] + a.shape[1:])
-
-        output = self.layer.apply(a)
-        return PullOf(output, reshape)

@@ -10,21 +10,18 @@ and in `Rule.stabilize` what happens to the denominator::
 
 Notation: a_i the layer's input, W_ij its weight from i to j, b_j its bias, x⁺ = max(0, x), x⁻ = min(0, x),
 R_j the relevance of its output, R_i that of its input. Every denominator is moved away from zero by
-`Rule.stabilize`, which the equations leave out. All rules take relevance of the shape of the layer's output,
-(batch, ...), or with an axis of conditions before it, and give relevance of the input's shape. A rule that is
-not defined on a layer raises `RuleCompatibilityError` when it is bound.
+`Rule.stabilize`, which the equations leave out. Relevance comes in the output's shape (batch, ...), or with
+an axis of conditions in front, and goes in the input's. A rule that is not defined on a layer raises
+`RuleCompatibilityError` when it is bound.
 
 References
 ----------
 .. [Bach] Bach et al., On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance
    propagation, PLoS ONE 10(7), 2015.
-.. [DTD] Montavon et al., Explaining nonlinear classification decisions with deep Taylor decomposition,
-   Pattern Recognition 65, 2017.
+.. [DTD] Montavon et al., Explaining nonlinear classification decisions with deep Taylor decomposition, 2017.
 .. [Overview] Montavon et al., Layer-wise relevance propagation: an overview, LNCS 11700, 2019.
-.. [CleverHans] Lapuschkin et al., Unmasking Clever Hans predictors and assessing what machines really learn,
-   Nature Communications 10, 2019.
-.. [Andeol] Andéol et al., Learning domain invariant representations by joint Wasserstein distance
-   minimization, Neural Networks 167, 2023.
+.. [CleverHans] Lapuschkin et al., Unmasking Clever Hans predictors, Nature Communications 10, 2019.
+.. [Andeol] Andéol et al., Learning domain invariant representations by joint Wasserstein distance, 2023.
 .. [Ali] Ali et al., XAI for transformers: better explanations through conservative propagation, ICML 2022.
 """
 
@@ -37,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from refcrp.arrays import Array, as_array, freeze
-from refcrp.checks import check_number
+from refcrp.checks import check_number, check_ordered
 from refcrp.errors import ParameterError
 from refcrp.modifiers import (
     AddNegative,
@@ -53,19 +50,16 @@ from refcrp.modifiers import (
     zero,
 )
 from refcrp.propagation import Contribution, Share
-from refcrp.rule import BindableLayer, Bound, BoundPass, OwnRule, Rule
+from refcrp.rule import Rule
 
 __all__ = [
     "AlphaBetaRule",
-    "Contribution",
     "EpsilonRule",
     "FlatRule",
     "GammaRule",
     "GeneralizedGammaRule",
     "LayerNormRule",
     "PassRule",
-    "Rule",
-    "Share",
     "WSquareRule",
     "ZBoxRule",
     "ZPlusRule",
@@ -239,11 +233,13 @@ class FlatRule(Rule):
         return (Share((Contribution(ones, ones, zero),)),)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ZBoxRule(Rule):
     """LRP-zᴮ: for a first layer whose inputs lie between l and h, as pixels do.
 
     ``R_i = Σ_j c_ij / (Σ_i c_ij + b_j - b_j⁺ - b_j⁻) · R_j``,  c_ij = a_i W_ij - l_i W_ij⁺ - h_i W_ij⁻
+
+    (The bias cancels, b = b⁺ + b⁻.)
 
     Needs weights. Source: [DTD]_ section 4.2, [Overview]_ section 10.2.
 
@@ -260,10 +256,8 @@ class ZBoxRule(Rule):
     def __post_init__(self) -> None:
         for name in ("low", "high"):
             bound = as_array(getattr(self, name), f"ZBoxRule: {name}")
-            if bound.ndim:
-                object.__setattr__(self, name, freeze(bound))
-        if np.any(np.greater(self.low, self.high)):
-            raise ParameterError(f"ZBoxRule: low must not exceed high, got low={self.low}, high={self.high}")
+            object.__setattr__(self, name, freeze(bound) if bound.ndim else bound[()])
+        check_ordered("ZBoxRule", self.low, self.high)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ZBoxRule):
@@ -271,7 +265,11 @@ class ZBoxRule(Rule):
         return np.array_equal(self.low, other.low) and np.array_equal(self.high, other.high)
 
     def __hash__(self) -> int:
-        return hash((ZBoxRule, str(self.low), str(self.high)))
+        return hash((ZBoxRule, float(np.min(self.low)), float(np.max(self.high))))
+
+    def __repr__(self) -> str:
+        low, high = (f"array {v.shape}" if np.ndim(v) else f"{v}" for v in (self.low, self.high))
+        return f"ZBoxRule(low={low}, high={high})"
 
     def shares(self) -> tuple[Share, ...]:
         """a W - l W⁺ - h W⁻, and so the bias."""
@@ -287,7 +285,7 @@ class ZBoxRule(Rule):
 
 
 @dataclass(frozen=True)
-class PassRule(OwnRule):
+class PassRule(Rule):
     """Relevance passes unchanged, reshaped to the input.
 
     ``R_i = R_i``
@@ -296,21 +294,24 @@ class PassRule(OwnRule):
     activation functions.
     """
 
-    def bind(self, layer: BindableLayer) -> Bound:
-        """Need nothing of the layer but its output."""
-        layer.check_rule(self)
-        return BoundPass(layer)
+    def shares(self) -> tuple[Share, ...]:
+        """None: nothing is divided."""
+        return ()
 
 
 @dataclass(frozen=True)
-class LayerNormRule(OwnRule):
+class LayerNormRule(Rule):
     """LRP-LN: the variance is taken as a constant, so that the normalisation becomes a linear map.
 
     ``R_i = Σ_j a_i (δ_ij - 1/N) / (Σ_i a_i (δ_ij - 1/N)) · R_j``,  N normalised values per sample
 
-    after the affine part of the layer has been passed by `ZeroRule`. Only for `LayerNorm`. Source: [Ali]_,
-    the LN-rule.
+    after the affine part of the layer has been passed by `ZeroRule`. Only for `LayerNorm`, whose `linearize`
+    is this equation. Source: [Ali]_, the LN-rule.
     """
+
+    def shares(self) -> tuple[Share, ...]:
+        """None: the layer owns this rule."""
+        return ()
 
 
 # (a W)⁺ and (a W)⁻, written as matrix products: the sign of a product is known from the signs of its factors.

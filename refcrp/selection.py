@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refcrp.arrays import Array
+from refcrp.checks import as_integer
 from refcrp.errors import FeatureError, ParameterError, ShapeError
 
 Indices = npt.NDArray[np.intp]
@@ -58,7 +59,7 @@ class IndexSelector(OutputSelector):
 
     def __post_init__(self) -> None:
         given = self.index
-        checked = as_index(given, "output") if np.ndim(given) == 0 else as_indices(given, "output")
+        checked = as_integer(given, "output") if np.ndim(given) == 0 else as_indices(given, "output")
         object.__setattr__(self, "index", checked)
 
     def select(self, output: Array) -> Indices:
@@ -107,8 +108,7 @@ class TopNFeatures(FeatureSelector):
     n: int
 
     def __post_init__(self) -> None:
-        if as_index(self.n, "TopNFeatures: n") == 0:
-            raise ParameterError("TopNFeatures: n must be at least 1, got 0")
+        object.__setattr__(self, "n", as_integer(self.n, "TopNFeatures: n", 1))
 
     def select(self, relevance: Array, where: str) -> Indices:
         """Rank the channels of each sample."""
@@ -151,18 +151,11 @@ class IndexedFeatures(FeatureSelector):
         return len(self.indices)
 
 
-def as_index(value: Any, what: str) -> int:
-    """Give `value` as an index, or raise `ParameterError`."""
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__") or value.__index__() < 0:
-        raise ParameterError(f"{what}: expected integers >= 0, got {value!r}")
-    return int(value)
-
-
 def as_indices(values: Any, what: str) -> tuple[int, ...]:
     """Give `values` as indices, or raise `ParameterError`."""
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ParameterError(f"{what}: expected integers >= 0, got {values!r}")
-    return tuple(as_index(value, what) for value in values)
+        raise ParameterError(f"{what}: expected a list of integers >= 0, got {values!r}")
+    return tuple(as_integer(value, what) for value in values)
 
 
 def check_range(indices: Any, count: int, what: str, where: str) -> None:

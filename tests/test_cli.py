@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -93,13 +94,19 @@ WRONG = [
     (["explain", "small.png"], "the picture has 9 x 9 pixels, the model wants 28 x 28; --resize scales it"),
     (["explain", "nan.npy"], "nan.npy: nan at index"),
     (["explain", "flat.npy"], "got shape (1, 784), expected (?, 1, 28, 28)"),
+    (["explain", "two.npy"], "two.npy: holds 2 samples, expected one"),
+    (["explain", "two.npy", "--invert"], "cannot be resized or inverted"),
+    (["explain", "deep.png"], "has more than 8 bits a channel"),
+    (["explain", "clear.png"], "is partly transparent"),
+    (["explain", "--layer", "²"], "no layer '²'"),
+    (["explain", "--layer=--1"], "no layer '--1'"),
     (["explain", "small.png", "--digit", "3"], "not allowed with argument"),
     (["explain", "--digit", "100"], "the built-in digits are numbered 0 to 99"),
     (["explain", "--model", "lenet"], "lenet: no such file, nor a built-in model (lenet5)"),
     (["explain", "--layer", "conv3"], "no layer 'conv3'; did you mean 'conv2' or 'conv1'?"),
     (["explain", "--layer", "8"], "no layer 8; the model has layers 0 to 7"),
     (["explain", "--top", "17"], "layer 'conv2' has only 16 channels"),
-    (["explain", "--top", "0"], "at least 1"),
+    (["explain", "--top", "0"], "expected an integer >= 1, got 0"),
     (["explain", "--top", "many"], "invalid int value: 'many'"),
     (["explain", "--channels", "16"], "no channel 16: layer 'conv2' has 16, numbered 0 to 15"),
     (["explain", "--channels", "1", "--top", "1"], "not allowed with argument"),
@@ -122,6 +129,9 @@ def test_wrong_arguments_are_one_line_and_status_2(capsys, tmp_path, arguments, 
     (tmp_path / "text.npy").write_text("hello")
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "small.png")
     np.save(tmp_path / "nan.npy", np.full((1, 28, 28), np.nan))
+    np.save(tmp_path / "two.npy", np.zeros((2, 1, 28, 28)))
+    Image.fromarray(np.zeros((28, 28), np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(np.zeros((28, 28, 4), np.uint8)).save(tmp_path / "clear.png")
     np.save(tmp_path / "flat.npy", np.zeros(784))
     rc.save_model(rc.Sequential([L.Dense(np.ones((2, 4)))]), tmp_path / "dense.h5")
     rc.save_model(rc.Sequential([L.Conv2d(np.ones((2, 2, 1, 1)))]), tmp_path / "two.h5")
@@ -145,7 +155,15 @@ def test_as_a_module_and_version():
     assert answer.returncode == 2
 
 
-def test_a_reader_that_leaves_early():
-    command = f"{sys.executable} -m refcrp show lenet5 | head -n 1"
-    answer = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
-    assert answer.stderr == ""
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves_early(unbuffered):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "refcrp", "show", "lenet5"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(), err) == (0, b"")

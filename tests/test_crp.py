@@ -7,7 +7,7 @@ import refcrp as rc
 from refcrp import layers as L
 from refcrp.arrays import exact
 from refcrp.errors import FeatureError, ParameterError, UnknownLayerError
-from refcrp.rules import Rule
+from refcrp.rule import Rule
 
 LAYERS = ["conv1", "maxpool1", "conv2", "flatten1", "dense1"]
 
@@ -151,11 +151,11 @@ def test_one_forward_and_one_upper_pass_serve_all_features(rng):
         (lambda lrp: rc.CRP(lrp, 6, rc.TopNFeatures(1)), UnknownLayerError, "layers 0 to 5"),
         (lambda lrp: rc.CRP(lrp.model, 2, rc.TopNFeatures(1)), ParameterError, "must be an LRP analyzer"),
         (lambda lrp: rc.CRP(lrp, 2, 5), ParameterError, "TopNFeatures or IndexedFeatures"),
-        (lambda lrp: rc.TopNFeatures(0), ParameterError, "at least 1"),
-        (lambda lrp: rc.TopNFeatures(1.5), ParameterError, "expected integers"),
+        (lambda lrp: rc.TopNFeatures(0), ParameterError, "TopNFeatures: n: expected an integer >= 1, got 0"),
+        (lambda lrp: rc.TopNFeatures(1.5), ParameterError, "expected an integer"),
         (lambda lrp: rc.IndexedFeatures(), ParameterError, "at least one"),
-        (lambda lrp: rc.IndexedFeatures(-1), ParameterError, "expected integers"),
-        (lambda lrp: rc.IndexedFeatures("12"), ParameterError, "expected integers"),
+        (lambda lrp: rc.IndexedFeatures(-1), ParameterError, "expected an integer"),
+        (lambda lrp: rc.IndexedFeatures("12"), ParameterError, "expected an integer"),
     ],
 )
 def test_wrong_arguments(lrp, make, error, message):

@@ -69,6 +69,8 @@ def test_not_images():
 def test_different_inputs(lrp, digits):
     with pytest.raises(ShapeError, match="different inputs"):
         rc.heatmap(lrp(digits[0][:2]), lrp=lrp(digits[0][:3]))
+    with pytest.raises(ShapeError, match="different inputs"):
+        rc.heatmap(lrp(digits[0][:2]), lrp=lrp(digits[0][2:4]))
 
 
 def test_without_matplotlib(lrp, digits, monkeypatch):

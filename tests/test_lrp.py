@@ -127,10 +127,10 @@ def test_output_selection(small_model, small_input):
     ("output", "error", "message"),
     [
         (3, FeatureError, "no output neuron 3: the model's output has 3, numbered 0 to 2"),
-        (-1, ParameterError, "expected integers >= 0, got -1"),
+        (-1, ParameterError, "expected an integer >= 0, got -1"),
         ([0, 1], ShapeError, "got 2 indices for 4 samples"),
-        (1.0, ParameterError, "expected integers >= 0, got 1.0"),
-        ("cat", ParameterError, "expected integers >= 0, got 'cat'"),
+        (1.0, ParameterError, "expected an integer >= 0, got 1.0"),
+        ("cat", ParameterError, "expected an integer >= 0, got 'cat'"),
         ([0, 1, 2, 3], FeatureError, "no output neuron 3"),
     ],
 )
@@ -171,7 +171,7 @@ def test_record(small_model, small_input):
     assert list(lrp(small_input, record="conv2").relevances) == ["conv2"]
     assert list(lrp(small_input, record=2).relevances) == ["conv2"]
     assert len(lrp(small_input).relevances) == 0
-    with pytest.raises(KeyError, match="was not recorded"):
+    with pytest.raises(UnknownLayerError, match="was not recorded"):
         _ = e.relevances["conv2"]
     with pytest.raises(UnknownLayerError):
         _ = e.relevances["conv3"]
@@ -245,16 +245,27 @@ def test_an_empty_list_masks_a_layer_out(small_model, small_input):
         ([{"conv3": [1]}], UnknownLayerError, "did you mean 'conv2'"),
         ([{"conv2": [6]}], FeatureError, "no channel 6: layer 'conv2' has 6, numbered 0 to 5"),
         ([{"y": [3]}], FeatureError, "no output neuron 3"),
-        ([{"conv2": [-1]}], ParameterError, "layer 'conv2': expected integers >= 0, got -1"),
-        ([{"conv2": 3}], ParameterError, "layer 'conv2': expected integers >= 0, got 3"),
+        ([{"conv2": [-1]}], ParameterError, "layer 'conv2': expected an integer >= 0, got -1"),
+        ([{"conv2": 3}], ParameterError, "layer 'conv2': expected a list of integers >= 0, got 3"),
         ([["conv2", 3]], ParameterError, "expected mappings such as"),
         ({"conv2": [3]}, ParameterError, "expected a list of mappings"),
+        ([{"conv2": [0], 2: [1]}], ParameterError, "names layer 'conv2' twice"),
         ([], ParameterError, "expected a list of mappings, one at least"),
     ],
 )
 def test_wrong_conditions(small_model, small_input, conditions, error, message):
     with pytest.raises(error, match=message):
         rc.LRP(small_model)(small_input, conditions=conditions)
+
+
+def test_the_output_is_named_once(small_model, small_input):
+    lrp = rc.LRP(small_model)
+    with pytest.raises(ParameterError, match="the output is named twice"):
+        lrp(small_input, output=1, conditions=[{"y": [1]}])
+    e = lrp(small_input, output=1, conditions=iter([{"conv2": [0]}]))
+    np.testing.assert_array_equal(
+        e.relevance, lrp(small_input, conditions=[{"conv2": [0], "y": [1]}]).relevance
+    )
 
 
 # What cannot be explained -----------------------------------------------------------------------------------
@@ -278,8 +289,32 @@ def test_numbers_that_overflow():
     model = rc.Sequential(
         [L.Dense(np.full((2, 2), 1e30, np.float32)), L.Dense(np.full((2, 2), 1e30, np.float32))]
     )
-    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(NonFiniteError, match="overflowed"):
+    with (
+        np.errstate(over="ignore", invalid="ignore"),
+        pytest.raises(NonFiniteError, match=r"Dense.*dense2.*inf"),
+    ):
         rc.LRP(model)(np.ones((1, 2), np.float32))
+
+
+def test_an_overflow_that_a_relu_would_hide():
+    weight = np.full((2, 2), -1e30, np.float32)
+    model = rc.Sequential(
+        [L.Dense(-weight), L.Dense(weight, activation="relu"), L.Dense(np.eye(2, dtype="f4"))]
+    )
+    for compute in model.forward, rc.LRP(model):
+        with np.errstate(over="ignore"), pytest.raises(NonFiniteError, match=r"dense2.*-inf"):
+            compute(np.ones((1, 2), np.float32))
+
+
+def test_the_input_may_change_after_the_trace(small_model, small_input):
+    lrp = rc.LRP(small_model)
+    expected = lrp(small_input)
+    x = small_input.copy()
+    trace = lrp.trace(x)
+    x[:] = 1
+    seed = lrp.seed(trace, [expected.selected[:, None]])
+    np.testing.assert_array_equal(trace.pull(seed)[0][0], expected.relevance)
+    np.testing.assert_array_equal(trace.input, small_input)
 
 
 def test_bad_inputs(small_model, small_input):
@@ -296,6 +331,8 @@ def test_bad_inputs(small_model, small_input):
 
 
 def test_analyzers_are_frozen(small_model):
+    with pytest.raises(ParameterError, match="expected a model, got 'lenet5'"):
+        rc.LRP("lenet5")
     lrp = rc.LRP(small_model)
     with pytest.raises(FrozenInstanceError):
         lrp.model = None
@@ -315,7 +352,18 @@ def test_a_trace_can_be_pulled_back_from_any_layer(small_model, small_input):
     e = lrp(small_input, record=["conv2"])
     trace = lrp.trace(small_input)
     for _ in range(2):
-        np.testing.assert_array_equal(trace.pull({2: e.relevances["conv2"]}), e.relevance)
+        for layer in 2, "conv2", -4:
+            R_in, recorded = trace.pull(e.relevances["conv2"], at=layer, record=[0])
+            np.testing.assert_array_equal(R_in, e.relevance)
+            np.testing.assert_array_equal(trace.pull(recorded[0], at="conv1")[0], e.relevance)
+    R = np.ones_like(e.relevances["conv2"])
+    np.testing.assert_array_equal(trace.pull(R, at=2, down_to="conv2")[0], R)
+    with pytest.raises(ParameterError, match="cannot pull from layer 'conv1' to 'conv2'"):
+        trace.pull(R, at="conv1", down_to="conv2")
+    with pytest.raises(UnknownLayerError):
+        trace.pull(R, at="conv3")
+    with pytest.raises(ShapeError, match=r"relevance of layer 'conv1': got shape"):
+        trace.pull(R, at="conv1")
 
 
 def test_print(small_model, small_input):

@@ -4,7 +4,14 @@ import pytest
 import refcrp as rc
 from refcrp import layers as L
 from refcrp.arrays import exact
-from refcrp.errors import ArrayTypeError, ModelError, NonFiniteError, ShapeError, UnknownLayerError
+from refcrp.errors import (
+    ArrayTypeError,
+    ModelError,
+    NonFiniteError,
+    ParameterError,
+    ShapeError,
+    UnknownLayerError,
+)
 
 
 def test_lookup(small_model):
@@ -69,6 +76,12 @@ def test_shapes_are_checked_when_the_model_is_built():
         rc.Sequential([layers[0], L.Conv2d(np.ones((4, 3, 3, 3)))])
     with pytest.raises(ShapeError, match="layer 1, Dense"):
         rc.Sequential([L.Dense(np.ones((3, 2))), L.Dense(np.ones((2, 2)))])
+
+
+@pytest.mark.parametrize("shape", [(1.9, 8, 8), (1, 0, 8), (1, -8, 8), ("1", 8, 8)])
+def test_bad_input_shapes(shape):
+    with pytest.raises(ParameterError, match="input_shape: expected an integer >= 1"):
+        rc.Sequential([L.ReLU()], input_shape=shape)
 
 
 def test_bad_inputs(small_model):

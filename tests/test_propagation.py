@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import refcrp as rc
 from refcrp import layers as L
-from refcrp.propagation import BoundRule, sum_signed
+from refcrp.errors import RuleCompatibilityError
 
 RULES = [
     rc.ZeroRule(),
@@ -111,9 +111,11 @@ def test_the_layers_own_pre_activation_is_not_computed_twice(rng):
         assert Counting.calls == expected
 
 
-def test_a_rule_without_contributions_is_an_error():
-    with pytest.raises(ValueError, match="at least one share"):
-        sum_signed([])
-    layer = L.Dense(np.eye(2))
-    with pytest.raises(ValueError, match="at least one share"):
-        BoundRule.bind((rc.Share(()),), layer, rc.ZeroRule().stabilize).linearize(np.ones((1, 2)))
+@pytest.mark.parametrize("shares", [(), (rc.Share(()),), (rc.Share((rc.Contribution(),)), rc.Share(()))])
+def test_a_rule_without_contributions_is_refused(shares):
+    class Empty(rc.Rule):
+        def shares(self):
+            return shares
+
+    with pytest.raises(RuleCompatibilityError, match="no contributions"):
+        Empty().bind(L.Dense(np.eye(2)))

@@ -8,7 +8,7 @@ import refcrp as rc
 from refcrp import layers as L
 from refcrp.errors import ParameterError, RuleCompatibilityError, ShapeError, SoftmaxError
 from refcrp.modifiers import AddPositive, positive, square, stabilize, zero
-from refcrp.rules import Rule
+from refcrp.rule import Rule
 
 NEEDS_WEIGHTS = [
     rc.GammaRule(),
@@ -85,6 +85,14 @@ def test_zbox_takes_arrays(rng):
         ShapeError, match=r"\(5, 1, 1\) does not broadcast to the input's shape \(2, 3, 4, 4\)"
     ):
         layer.relevance(R, x, rule=rc.ZBoxRule(np.zeros((5, 1, 1)), 1))
+
+
+def test_zbox_bounds_as_values():
+    assert hash(rc.ZBoxRule(0, 1)) == hash(rc.ZBoxRule(0.0, 1.0))
+    assert rc.ZBoxRule(0, 1) == rc.ZBoxRule(0.0, 1.0)
+    assert repr(rc.ZBoxRule(np.zeros((3, 1, 1)), 1)) == "ZBoxRule(low=array (3, 1, 1), high=1.0)"
+    with pytest.raises(ShapeError, match=r"do not broadcast: shapes \(2,\) and \(3,\)"):
+        rc.ZBoxRule(np.zeros(2), np.ones(3))
 
 
 def test_zbox_keeps_its_bounds():

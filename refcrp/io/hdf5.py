@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
@@ -64,6 +64,8 @@ def write_layer(layer: Layer, name: str, group: h5py.Group) -> None:
     group.attrs["name"] = text(name)
     for key, value in layer.settings().items():
         if isinstance(value, Activation):
+            if ACTIVATIONS.get(value.kind) is not type(value):
+                raise ModelFormatError(f"{group.file.filename}: {value!r} is not one of refcrp's own layers")
             group.attrs[key] = text(value.kind)
             for setting, number in value.settings().items():
                 group.attrs[f"{key}.{setting}"] = number
@@ -82,24 +84,18 @@ def text(value: str) -> Array:
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path; at the end what was written there replaces `path`, or nothing does."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    path = path.resolve()  # a link stays, and what it leads to is replaced
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~current_umask())
+        if path.exists():
+            temporary.chmod(path.stat().st_mode & 0o777)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def current_umask() -> int:
-    """Give the permissions that new files of this process do not get."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 # Reading ----------------------------------------------------------------------------------------------------
@@ -141,6 +137,9 @@ class ModelReader:
         if "input_shape" in file.attrs:
             shape = self.attribute(file, "input_shape", tuple)
         group = self.member(file, "layers", h5py.Group)
+        if set(file) != {"layers"} or group.attrs.keys():
+            found = sorted((set(file) - {"layers"}) | {f"layers: {key}" for key in group.attrs})
+            raise self.fail("/", f"expected nothing but the group 'layers', found {', '.join(found)}")
         expected = [f"{k:04d}" for k in range(len(group))]
         if sorted(group) != expected or not expected:
             raise self.fail(

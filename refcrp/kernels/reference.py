@@ -45,8 +45,11 @@ def conv2d_transpose(
 def conv2d_relevance(
     R: Array, denominator: Array, a: Array, weight: Array, window: Window, groups: int
 ) -> Array:
-    """Redistribute: a ⊙ conv2d_transpose(R / denominator)."""
-    return a * conv2d_transpose(R / denominator, weight, (a.shape[1], a.shape[2], a.shape[3]), window, groups)
+    """a ⊙ conv2d_transpose(R / denominator); `R` may have axes in front of those of `denominator`."""
+    s = R / denominator
+    image_shape = (a.shape[1], a.shape[2], a.shape[3])
+    images = conv2d_transpose(s.reshape(-1, *s.shape[-3:]), weight, image_shape, window, groups)
+    return np.asarray(a * images.reshape(*R.shape[:-3], *image_shape))
 
 
 def maxpool2d(x: Array, window: Window) -> tuple[Array, Array]:

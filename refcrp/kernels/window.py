@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from refcrp.arrays import Array
+from refcrp.checks import as_integer
 from refcrp.errors import ParameterError
 
 Pair = tuple[int, int]  # (vertical, horizontal)
@@ -70,12 +74,9 @@ class Window:
         )
 
 
-def as_pair(value: int | Pair, what: str, minimum: int) -> Pair:
-    """Give an integer, or two, as (vertical, horizontal), none below `minimum`."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    good = len(pair) == 2 and all(
-        hasattr(n, "__index__") and not isinstance(n, bool) and n.__index__() >= minimum for n in pair
-    )
-    if not good:
-        raise ParameterError(f"{what} must be an integer >= {minimum}, or a pair of them, got {value!r}")
-    return int(pair[0]), int(pair[1])
+def as_pair(value: Any, what: str, minimum: int) -> Pair:
+    """Give an integer, or two, as (vertical, horizontal), none below `minimum`, or raise `ParameterError`."""
+    pair = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value, value)
+    if len(pair) != 2:
+        raise ParameterError(f"{what}: expected an integer >= {minimum}, or two, got {value!r}")
+    return as_integer(pair[0], what, minimum), as_integer(pair[1], what, minimum)

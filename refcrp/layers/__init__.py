@@ -15,14 +15,15 @@ from refcrp.layers.base import (
     ConvLayer,
     DropoutLayer,
     Layer,
-    LinearLayer,
     NormalizationLayer,
     PoolingLayer,
     ReshapingLayer,
 )
 from refcrp.layers.conv import Conv2d
 from refcrp.layers.dense import Dense
+from refcrp.layers.linear import LinearLayer
 from refcrp.layers.norm import BatchNorm, LayerNorm, Scale
+from refcrp.layers.own import OwnRelevanceLayer
 from refcrp.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 from refcrp.layers.shape import Dropout, Flatten
 from refcrp.layers.weighted import WeightedLayer
@@ -47,6 +48,7 @@ __all__ = [
     "LinearLayer",
     "MaxPool",
     "NormalizationLayer",
+    "OwnRelevanceLayer",
     "PoolingLayer",
     "ReLU",
     "ReshapingLayer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -9,12 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from refcrp.arrays import Array, like
-from refcrp.checks import Shape
+from refcrp.checks import Shape, as_flag, check_number
 from refcrp.errors import ArrayTypeError, ParameterError, SoftmaxError, nearest_names
-from refcrp.layers.base import Layer
+from refcrp.layers.own import OwnRelevanceLayer
 from refcrp.modifiers import Modifier
-from refcrp.propagation import Pull, PullOf
-from refcrp.rules import Rule
+from refcrp.propagation import Pull
+from refcrp.rule import Rule
 
 __all__ = [
     "ELU",
@@ -36,7 +37,7 @@ STRIP_SOFTMAX = (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Activation(Layer):
+class Activation(OwnRelevanceLayer):
     """Base of all functions that act on each value alone."""
 
     keeps_size: ClassVar[bool] = True
@@ -58,7 +59,7 @@ class Activation(Layer):
 
     def linearize(self, a: Array, stabilize: Modifier) -> Pull:
         """Let relevance pass: R_i = R_i."""
-        return PullOf(self.apply(a), lambda R_out: R_out)
+        return Pull(self.apply(a), lambda R_out: R_out)
 
     def summary(self) -> str:
         """Show the settings."""
@@ -86,6 +87,10 @@ class LeakyReLU(Activation):
 
     negative_slope: float = 0.01
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("LeakyReLU: negative_slope", self.negative_slope, -math.inf)
+
     def function(self, x: Array) -> Array:
         """Compute x or slope · x."""
         return np.where(x < 0, like(self.negative_slope, x) * x, x)
@@ -99,6 +104,10 @@ class ELU(Activation):
 
     alpha: float = 1.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("ELU: alpha", self.alpha, -math.inf)
+
     def function(self, x: Array) -> Array:
         """Compute x or alpha · (exp(x) - 1)."""
         return np.where(x < 0, like(self.alpha, x) * np.expm1(np.minimum(x, 0)), x)
@@ -111,6 +120,10 @@ class GELU(Activation):
     kind: ClassVar[str] = "gelu"
 
     approximate: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "approximate", as_flag("GELU: approximate", self.approximate))
 
     def function(self, x: Array) -> Array:
         """Compute x · Φ(x)."""

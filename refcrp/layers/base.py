@@ -5,27 +5,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import Field, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from refcrp.arrays import Array, as_array, check_same_arithmetic, exact, freeze, like
-from refcrp.checks import Shape, check_shape
-from refcrp.errors import ParameterError, RuleCompatibilityError, ShapeError
-from refcrp.modifiers import Modifier
-from refcrp.propagation import BoundRule, Pull
+from refcrp.arrays import Array, as_array, as_batch, as_relevance, exact, freeze, like
+from refcrp.checks import Shape
+from refcrp.errors import ParameterError, RuleCompatibilityError
+from refcrp.propagation import Pull
 from refcrp.rule import Bound, Rule
-from refcrp.rules import LayerNormRule, PassRule, ZeroRule
+from refcrp.rules import PassRule, ZeroRule
 
 __all__ = [
     "ConvLayer",
     "DropoutLayer",
     "Layer",
-    "LinearLayer",
     "NormalizationLayer",
     "PoolingLayer",
     "ReshapingLayer",
     "array_field",
+    "reshaping_pull",
 ]
 
 
@@ -97,11 +96,7 @@ class Layer(ABC):
         """
         x = self.check_input(x)
         pull = (rule or ZeroRule()).bind(self).linearize(x)
-        R_out = as_array(R_out, f"{self!r}: relevance", x.dtype)
-        expected = pull.output.shape
-        if R_out.shape != expected:
-            check_shape(R_out.shape, (None, *expected), f"{self!r}: relevance of the output")
-        return pull(R_out)
+        return pull(as_relevance(R_out, pull.output, f"{self!r}: relevance of the output"))
 
     @abstractmethod
     def apply(self, x: Array) -> Array:
@@ -125,29 +120,25 @@ class Layer(ABC):
 
     def check_rule(self, rule: Rule) -> None:
         """Raise `RuleCompatibilityError` unless `rule` is defined on this layer."""
-        if isinstance(rule, PassRule):
-            if not self.keeps_size:
-                self.refuse(
-                    rule, "it passes relevance on unchanged, but input and output differ in size here"
-                )
-        elif not rule.is_plain:
-            self.refuse(rule, "this layer takes only ZeroRule and EpsilonRule" + self.pass_rule_hint())
+        if isinstance(rule, PassRule) and not self.keeps_size:
+            self.refuse(rule, "it passes relevance on unchanged, but input and output differ in size here")
 
     def bind(self, rule: Rule) -> Bound:
-        """Bind a rule that has been checked; layers that are not linear have their own `linearize`."""
-        return OwnRelevance(self, rule.stabilize)
+        """Check `rule`, and compute what depends on the layer only; ``rule.bind(layer)`` calls this."""
+        self.check_rule(rule)
+        return PassedOn(self) if isinstance(rule, PassRule) else self.bind_checked(rule)
 
     @abstractmethod
-    def linearize(self, a: Array, stabilize: Modifier) -> Pull:
-        """Give the output for `a`, and how relevance comes back."""
+    def bind_checked(self, rule: Rule) -> Bound:
+        """Bind a rule that is defined on this layer, and is not PassRule."""
 
     def refuse(self, rule: Rule, why: str) -> None:
         """Raise `RuleCompatibilityError`."""
         raise RuleCompatibilityError(f"{rule!r} cannot be used on {self!r}: {why}")
 
-    def pass_rule_hint(self) -> str:
-        """Name PassRule where it would be possible."""
-        return " and PassRule" if self.keeps_size else ""
+    def plain_rules(self) -> str:
+        """Name the rules that are defined on every layer like this one."""
+        return "ZeroRule, EpsilonRule and PassRule" if self.keeps_size else "ZeroRule and EpsilonRule"
 
     # What it is made of ----------------------------------------------------------------------------------
 
@@ -180,12 +171,8 @@ class Layer(ABC):
 
     def check_input(self, x: Array) -> Array:
         """Give `x` as an array that fits the layer, or raise what is wrong with it."""
-        what = f"{self!r}: input"
         dtype = next((a.dtype for a in self.arrays().values()), None)
-        array = as_array(x, what, dtype)
-        check_same_arithmetic(array, dtype, what)
-        if array.ndim == 0:
-            raise ShapeError(f"{what}: got a single number, expected an array with a batch axis")
+        array = as_batch(x, f"{self!r}: input", dtype)
         self.output_shape(array.shape[1:])
         return array
 
@@ -210,83 +197,19 @@ class Layer(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class OwnRelevance:
-    """A rule bound to a layer that owns its relevance method; only the stabilizer is the rule's."""
+class PassedOn:
+    """`PassRule` bound to a layer."""
 
     layer: Layer
-    stabilize: Modifier
 
     def linearize(self, a: Array) -> Pull:
-        """Leave it to the layer."""
-        return self.layer.linearize(a, self.stabilize)
+        """Remember the shape of the input."""
+        return reshaping_pull(self.layer.apply(a), a)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class LinearLayer(Layer):
-    """A layer that is a linear map of its input, perhaps with an activation function after it.
-
-    A subclass gives two operations and knows no rule: `linear`, and its adjoint `transpose`.
-    """
-
-    if TYPE_CHECKING:
-        # A field with parameters, or a property that gives None.
-        @property
-        def weight(self) -> Array | None: ...  # noqa: D102
-        @property
-        def bias(self) -> Array | None: ...  # noqa: D102
-
-    @abstractmethod
-    def linear(self, x: Array, weight: Array | None, bias: Array | None) -> Array:
-        """Apply the linear map with these parameters in place of the layer's own; x of shape (batch, ...)."""
-
-    @abstractmethod
-    def transpose(self, s: Array, weight: Array | None, input_shape: tuple[int, ...]) -> Array:
-        """Apply the adjoint, <linear(x), s> = <x, transpose(s)>.
-
-        Parameters
-        ----------
-        s : (..., batch, *output) array
-        weight : array or None
-        input_shape : tuple of int
-            That of x, batch axis included.
-
-        Returns
-        -------
-        (..., batch, *input) array
-        """
-
-    def redistribute(self, R_out: Array, denominator: Array, a: Array, weight: Array | None) -> Array:
-        """R_i = a_i · Σ_j W_ij · R_j / z_j."""
-        return np.asarray(a * self.transpose(R_out / denominator, weight, a.shape))
-
-    def activate(self, z: Array) -> Array:
-        """Apply the activation function, if the layer has one."""
-        return z
-
-    def apply(self, x: Array) -> Array:
-        """Compute the output of an input that has been checked."""
-        return self.activate(self.linear(x, self.weight, self.bias))
-
-    def bind(self, rule: Rule) -> Bound:
-        """Modify the weights as `rule` says."""
-        return BoundRule.bind(rule.shares(), self, rule.stabilize)
-
-    def linearize(self, a: Array, stabilize: Modifier) -> Pull:
-        """Linearize under the plain rule."""
-        return BoundRule.bind(ZeroRule().shares(), self, stabilize).linearize(a)
-
-    def check_rule(self, rule: Rule) -> None:
-        """Refuse rules that need weights where there are none."""
-        if isinstance(rule, LayerNormRule):
-            self.refuse(rule, "it is only for LayerNorm")
-        if isinstance(rule, PassRule):
-            super().check_rule(rule)
-        elif rule.needs_weights and self.weight is None:
-            self.refuse(rule, "it needs a layer with weights" + self.zero_rule_hint())
-
-    def zero_rule_hint(self) -> str:
-        """Name what would do."""
-        return f"; ZeroRule and EpsilonRule{self.pass_rule_hint()} do not"
+def reshaping_pull(output: Array, a: Array) -> Pull:
+    """Pull relevance back by giving it the shape of the input `a`, R_i = R_i."""
+    return Pull(output, lambda R_out: R_out.reshape(*R_out.shape[: R_out.ndim - output.ndim], *a.shape))
 
 
 # Groups, by which composites find layers --------------------------------------------------------------------

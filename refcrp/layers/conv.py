@@ -9,7 +9,7 @@ import numpy as np
 
 from refcrp import kernels
 from refcrp.arrays import Array
-from refcrp.checks import Shape, check_shape
+from refcrp.checks import Shape, as_integer, check_shape
 from refcrp.errors import ShapeError
 from refcrp.kernels.window import Pair, Window, as_pair
 from refcrp.layers.base import ConvLayer
@@ -43,25 +43,20 @@ class Conv2d(WeightedLayer, ConvLayer):
     dilation: int | Pair = field(default=1, kw_only=True)
     groups: int = field(default=1, kw_only=True)
 
+    window: Window = field(init=False)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_shape(self.weight.shape, (None,) * 4, "Conv2d: weight (out, in / groups, kh, kw)")
-        if 0 in self.weight.shape:
-            raise ShapeError(f"Conv2d: weight of shape {self.weight.shape} is empty")
         for name, minimum in (("stride", 1), ("padding", 0), ("dilation", 1)):
             object.__setattr__(self, name, as_pair(getattr(self, name), f"Conv2d: {name}", minimum))
-        as_pair(self.groups, "Conv2d: groups", 1)
+        object.__setattr__(self, "groups", as_integer(self.groups, "Conv2d: groups", 1))
         if len(self.weight) % self.groups:
             raise ShapeError(
                 f"Conv2d: {len(self.weight)} output channels do not divide into {self.groups} groups"
             )
-
-    @property
-    def window(self) -> Window:
-        """The geometry."""
-        kernel = as_pair(self.weight.shape[2:], "kernel", 1)
-        settings = (as_pair(value, "", 0) for value in (self.stride, self.padding, self.dilation))
-        return Window(kernel, *settings)
+        window = Window(self.weight.shape[2:], self.stride, self.padding, self.dilation)  # type: ignore[arg-type]
+        object.__setattr__(self, "window", window)
 
     @property
     def in_channels(self) -> int:

@@ -7,13 +7,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from refcrp.arrays import Array, like
+from refcrp.arrays import Array, freeze, like
 from refcrp.checks import Shape, check_number, check_shape
 from refcrp.errors import ArrayTypeError, ParameterError, ShapeError
-from refcrp.layers.base import Layer, LinearLayer, NormalizationLayer, array_field
+from refcrp.layers.base import NormalizationLayer, array_field
+from refcrp.layers.linear import LinearLayer
+from refcrp.layers.own import OwnRelevanceLayer
 from refcrp.modifiers import Modifier
-from refcrp.propagation import Pull, PullOf
-from refcrp.rules import LayerNormRule, PassRule, Rule
+from refcrp.propagation import Pull
+from refcrp.rule import Rule
+from refcrp.rules import LayerNormRule, PassRule
 
 __all__ = ["BatchNorm", "ChannelwiseAffine", "LayerNorm", "Scale"]
 
@@ -119,12 +122,12 @@ class BatchNorm(ChannelwiseAffine, NormalizationLayer):
         weight = 1 / np.sqrt(self.variance + like(self.epsilon, self.variance))
         weight = weight if self.gamma is None else self.gamma * weight
         bias = -weight * self.mean
-        object.__setattr__(self, "weight", weight)
-        object.__setattr__(self, "bias", bias if self.beta is None else self.beta + bias)
+        object.__setattr__(self, "weight", freeze(weight))
+        object.__setattr__(self, "bias", freeze(bias if self.beta is None else self.beta + bias))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LayerNorm(Layer):
+class LayerNorm(OwnRelevanceLayer):
     """Layer normalisation over the last axes: (x - mean) / sqrt(variance + epsilon) · weight + bias.
 
     Mean and variance are those of each sample, over the axes of `weight`. Its rule is `LayerNormRule`.
@@ -191,7 +194,7 @@ class LayerNorm(Layer):
             R_normalized = normalized * self.weight * (R_out / affine_denominator)
             return np.asarray(a * self.centre(R_normalized / centred_denominator))
 
-        return PullOf(output, pull)
+        return Pull(output, pull)
 
     def check_rule(self, rule: Rule) -> None:
         """Take LayerNormRule and PassRule."""

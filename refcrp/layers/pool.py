@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from refcrp import kernels
 from refcrp.arrays import Array
-from refcrp.checks import Shape, check_shape
+from refcrp.checks import Shape, as_flag, check_shape
 from refcrp.errors import ParameterError
 from refcrp.kernels.window import Pair, Window, as_pair
-from refcrp.layers.base import Layer, LinearLayer, PoolingLayer
+from refcrp.layers.base import PoolingLayer
 from refcrp.layers.conv import show_pair, windowed_shape
+from refcrp.layers.linear import LinearLayer
+from refcrp.layers.own import OwnRelevanceLayer
 from refcrp.modifiers import Modifier
-from refcrp.propagation import Pull, PullOf
+from refcrp.propagation import Pull
 
 __all__ = ["AvgPool", "GlobalAvgPool", "GlobalMaxPool", "MaxPool"]
 
@@ -26,6 +28,8 @@ class WindowPool(PoolingLayer):
     stride: int | Pair | None = None
     padding: int | Pair = 0
 
+    geometry: Window = field(init=False)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         what = type(self).__name__
@@ -34,25 +38,24 @@ class WindowPool(PoolingLayer):
         padding = as_pair(self.padding, f"{what}: padding", 0)
         if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
             raise ParameterError(f"{what}: padding {padding} is more than half of kernel_size {kernel}")
-        for name, value in (("kernel_size", kernel), ("stride", stride), ("padding", padding)):
+        geometry = Window(kernel, stride, padding)
+        fields = {"kernel_size": kernel, "stride": stride, "padding": padding, "geometry": geometry}
+        for name, value in fields.items():
             object.__setattr__(self, name, value)
 
     def window(self, shape: Shape) -> Window:
         """Give the geometry."""
-        kernel, stride, padding = (
-            as_pair(v, "", 0) for v in (self.kernel_size, self.stride or 1, self.padding)
-        )
-        return Window(kernel, stride, padding)
+        return self.geometry
 
     def output_shape(self, shape: Shape) -> Shape:
         """Give (c, oh, ow) for (c, h, w)."""
         check_shape(shape, (None, None, None), f"{self!r}: input, one sample")
-        return (shape[0], *windowed_shape(shape, self.window(shape), repr(self)))
+        return (shape[0], *windowed_shape(shape, self.geometry, repr(self)))
 
     @property
     def keeps_size(self) -> bool:  # type: ignore[override]
         """Whether height and width stay the same."""
-        return self.window(()).keeps_size
+        return self.geometry.keeps_size
 
     def summary(self) -> str:
         """Show the kernel, and stride and padding where they are not the usual ones."""
@@ -79,7 +82,7 @@ class GlobalPool(PoolingLayer):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MaxPooling(Layer):
+class MaxPooling(OwnRelevanceLayer):
     """What max pooling layers have in common: not linear, so they own their relevance method."""
 
     def window(self, shape: Shape) -> Window:
@@ -98,7 +101,7 @@ class MaxPooling(Layer):
         def to_winner(R_out: Array) -> Array:
             return kernels.maxpool2d_transpose(z * (R_out / denominator), winner, a.shape[1:])
 
-        return PullOf(z, to_winner)
+        return Pull(z, to_winner)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -171,6 +174,11 @@ class AvgPool(WindowPool, AvgPooling):
     kind: ClassVar[str] = "avgpool"
 
     count_include_pad: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        flag = as_flag("AvgPool: count_include_pad", self.count_include_pad)
+        object.__setattr__(self, "count_include_pad", flag)
 
     def counts_padding(self) -> bool:
         """Whether n counts padding, which is zeros."""

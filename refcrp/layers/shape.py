@@ -8,23 +8,23 @@ from typing import ClassVar
 
 from refcrp.arrays import Array
 from refcrp.checks import Shape, check_number
-from refcrp.layers.base import DropoutLayer, Layer, ReshapingLayer
+from refcrp.layers.base import DropoutLayer, ReshapingLayer, reshaping_pull
+from refcrp.layers.own import OwnRelevanceLayer
 from refcrp.modifiers import Modifier
-from refcrp.propagation import Pull, PullOf
+from refcrp.propagation import Pull
 
 __all__ = ["Dropout", "Flatten"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Moving(Layer):
+class Moving(OwnRelevanceLayer):
     """Base of layers that keep every value."""
 
     keeps_size: ClassVar[bool] = True
 
     def linearize(self, a: Array, stabilize: Modifier) -> Pull:
         """Reshape relevance to the input, R_i = R_i."""
-        output = self.apply(a)
-        return PullOf(output, lambda R: R.reshape(*R.shape[: R.ndim - output.ndim], *a.shape))
+        return reshaping_pull(self.apply(a), a)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

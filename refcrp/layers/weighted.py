@@ -7,10 +7,11 @@ from typing import Self
 
 from refcrp.arrays import Array
 from refcrp.checks import check_shape
-from refcrp.errors import SoftmaxError
+from refcrp.errors import ShapeError, SoftmaxError
 from refcrp.layers.activation import STRIP_SOFTMAX, Activation, Softmax, activation_from
-from refcrp.layers.base import LinearLayer, array_field
-from refcrp.rules import Rule
+from refcrp.layers.base import array_field
+from refcrp.layers.linear import LinearLayer
+from refcrp.rule import Rule
 
 __all__ = ["WeightedLayer"]
 
@@ -33,6 +34,8 @@ class WeightedLayer(LinearLayer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if 0 in self.weight.shape:
+            raise ShapeError(f"{type(self).__name__}: weight of shape {self.weight.shape} is empty")
         if self.bias is not None:
             check_shape(self.bias.shape, (len(self.weight),), f"{type(self).__name__}: bias (out,)")
         resolved = activation_from(self.activation, f"{type(self).__name__}: activation")

@@ -166,8 +166,8 @@ DAMAGES = [
     ("missing weight", lambda f: f.__delitem__("layers/0000/weight"), "/layers/0000: dataset 'weight' is missing"),
     ("missing setting", lambda f: f["layers/0001"].attrs.__delitem__("kernel_size"), "'kernel_size' is missing"),
     ("unknown setting", attribute("layers/0000", "strides", 2), "unexpected attribute 'strides'; did you mean 'stride'"),
-    ("bad setting", attribute("layers/0000", "stride", 0), "stride must be an integer >= 1"),
-    ("text for a number", attribute("layers/0000", "stride", "2"), "stride must be an integer >= 1"),
+    ("bad setting", attribute("layers/0000", "stride", 0), "stride: expected an integer >= 1"),
+    ("text for a number", attribute("layers/0000", "stride", "2"), "stride: expected an integer >= 1"),
     ("variable-length text", lambda f: f.attrs.__setitem__("format", "refcrp-model"), "or text of a fixed length"),
     ("a long attribute", attribute("layers/0000", "stride", np.ones(1000)), "attribute 'stride': expected a number"),
     ("list of numbers", attribute("layers/0000", "stride", [1.5, 2]), "attribute 'stride' is"),
@@ -177,6 +177,8 @@ DAMAGES = [
     ("extra dataset", lambda f: f["layers/0001"].create_dataset("w", data=[1.0]), "unexpected 'w'; MaxPool has no data"),
     ("wrong type", dataset("weight", np.ones((4, 2, 3, 3), int)), "/layers/0000/weight: element type int64"),
     ("text for weights", dataset("weight", np.bytes_("abc")), "/layers/0000/weight: element type"),
+    ("a second group", lambda f: f.create_group("more"), "/: expected nothing but the group 'layers', found more"),
+    ("attributes of the group", attribute("layers", "order", 1), "found layers: order"),
     ("wrong rank", dataset("weight", np.ones((4, 2, 3))), "weight (out, in / groups, kh, kw): got shape (4, 2, 3)"),
     ("wrong shape", dataset("bias", np.ones(5)), "bias (out,): got shape (5,), expected (4,)"),
     ("wrong channels", dataset("weight", np.ones((4, 3, 3, 3))), "/layers: layer 0, Conv2d"),
@@ -268,6 +270,22 @@ def test_a_save_that_is_killed_leaves_the_old_file(path):
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     assert path.read_bytes() == before
+
+
+def test_an_activation_of_ones_own_is_not_stored_as_another(tmp_path):
+    class Own(L.ReLU):
+        pass
+
+    with pytest.raises(ModelFormatError, match="not one of refcrp's own layers"):
+        rc.save_model(rc.Sequential([L.Dense(np.eye(2), activation=Own())]), tmp_path / "net.h5")
+
+
+def test_saving_through_a_link(path, small_model, tmp_path):
+    (tmp_path / "link.h5").symlink_to(path)
+    path.write_bytes(b"")
+    rc.save_model(small_model, tmp_path / "link.h5")
+    assert (tmp_path / "link.h5").is_symlink()
+    assert len(rc.load_model(path)) == 6
 
 
 def test_permissions(small_model, tmp_path):

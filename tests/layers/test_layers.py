@@ -9,7 +9,7 @@ import pytest
 
 import refcrp as rc
 from refcrp import layers as L
-from refcrp.errors import ArrayTypeError, NonFiniteError, ParameterError, ShapeError
+from refcrp.errors import ArrayTypeError, ModelError, NonFiniteError, ParameterError, ShapeError
 
 IMAGE = (3, 6, 6)
 ALL = {
@@ -151,6 +151,12 @@ def test_parameter_types_are_brought_together():
         (lambda: L.MaxPool(2, padding=2), ParameterError),
         (lambda: L.AvgPool("2"), ParameterError),
         (lambda: L.Dropout(1.5), ParameterError),
+        (lambda: L.Conv2d(np.ones((2, 1, 1, 1)), groups=(2, 2)), ParameterError),
+        (lambda: L.Dense(np.ones((0, 3))), ShapeError),
+        (lambda: L.AvgPool(2, count_include_pad="false"), ParameterError),
+        (lambda: L.GELU(approximate="no"), ParameterError),
+        (lambda: L.LeakyReLU(np.nan), ParameterError),
+        (lambda: L.ELU("1"), ParameterError),
         (lambda: L.Scale(np.ones((2, 2))), ShapeError),
         (lambda: L.Scale(np.ones(2), np.ones(3)), ShapeError),
         (lambda: L.BatchNorm(np.zeros(2), np.ones(3)), ShapeError),
@@ -170,6 +176,26 @@ def test_kernel_larger_than_the_image():
         L.Conv2d(np.ones((1, 1, 3, 3))).forward(np.zeros((1, 1, 2, 6)))
     with pytest.raises(ShapeError, match="does not fit"):
         L.MaxPool(4).forward(np.zeros((1, 1, 3, 3)))
+
+
+@pytest.mark.parametrize(
+    "layer", [L.GlobalMaxPool(), L.GlobalAvgPool(), L.MaxPool(2, padding=1), L.Flatten(), L.ReLU()]
+)
+def test_empty_samples(layer):
+    """A window over nothing has no winner; it must not be looked for."""
+    for shape in (1, 3, 0, 5), (1, 0, 2, 2):
+        with pytest.raises(ShapeError, match="none empty"):
+            layer.forward(np.zeros(shape))
+
+
+def test_flags_of_other_languages():
+    assert L.AvgPool(2, count_include_pad=np.uint8(0)).count_include_pad is False
+
+
+def test_derived_parameters_are_frozen():
+    layer = L.BatchNorm(np.zeros(2), np.ones(2))
+    for array in layer.weight, layer.bias:
+        assert not array.flags.writeable
 
 
 def test_error_messages_show_the_layer():
@@ -231,8 +257,21 @@ def test_rational_activations_only_on_fractions():
 def test_exact_and_rounded_numbers_do_not_mix():
     with pytest.raises(ArrayTypeError, match="do not mix"):
         L.Dense(np.eye(2)).forward(np.array([[Fraction(1), Fraction(2)]]))
+    rational = L.Dense(np.eye(2)).astype(object)
     with pytest.raises(ArrayTypeError, match="do not mix"):
-        L.Dense(np.eye(2)).astype(object).forward(np.ones((1, 2)))
+        rational.forward(np.ones((1, 2)))
+    with pytest.raises(ArrayTypeError, match="do not mix"):
+        rational.relevance(np.ones((1, 2)), [[1, 2]])
+    with pytest.raises(ModelError, match="some layers are exact"):
+        rc.Sequential([rational, L.Dense(np.eye(2))])
+
+
+def test_object_arrays_become_fractions():
+    rational = L.Dense(np.eye(2)).astype(object)
+    assert rational.forward(np.array([[0.5, 2]], dtype=object)).tolist() == [[Fraction(1, 2), 2]]
+    for bad in np.nan, np.inf:
+        with pytest.raises(NonFiniteError, match="NaN or an infinity"):
+            rational.forward(np.array([[bad, 1]], dtype=object))
 
 
 def test_max_pooling_ties_go_to_the_first():

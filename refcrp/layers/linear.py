@@ -1,0 +1,82 @@
+"""Layers that are linear maps of their input: what every rule needs of them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from refcrp.arrays import Array
+from refcrp.checks import check_finite
+from refcrp.layers.base import Layer
+from refcrp.propagation import BoundRule
+from refcrp.rule import Bound, Rule
+from refcrp.rules import LayerNormRule, PassRule
+
+__all__ = ["LinearLayer"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LinearLayer(Layer):
+    """A layer that is a linear map of its input, perhaps with an activation function after it.
+
+    A subclass gives two operations and knows no rule: `linear`, and its adjoint `transpose`.
+    """
+
+    if TYPE_CHECKING:
+        # A field with parameters, or a property that gives None.
+        @property
+        def weight(self) -> Array | None: ...  # noqa: D102
+        @property
+        def bias(self) -> Array | None: ...  # noqa: D102
+
+    @abstractmethod
+    def linear(self, x: Array, weight: Array | None, bias: Array | None) -> Array:
+        """Apply the linear map with these parameters in place of the layer's own; x of shape (batch, ...)."""
+
+    @abstractmethod
+    def transpose(self, s: Array, weight: Array | None, input_shape: tuple[int, ...]) -> Array:
+        """Apply the adjoint, <linear(x), s> = <x, transpose(s)>.
+
+        Parameters
+        ----------
+        s : (..., batch, *output) array
+        weight : array or None
+        input_shape : tuple of int
+            That of x, batch axis included.
+
+        Returns
+        -------
+        (..., batch, *input) array
+        """
+
+    def redistribute(self, R_out: Array, denominator: Array, a: Array, weight: Array | None) -> Array:
+        """R_i = a_i · Σ_j W_ij · R_j / z_j."""
+        return np.asarray(a * self.transpose(R_out / denominator, weight, a.shape))
+
+    def activate(self, z: Array) -> Array:
+        """Apply the activation function, if the layer has one."""
+        return z
+
+    def apply(self, x: Array) -> Array:
+        """Compute the output of an input that has been checked."""
+        z = self.linear(x, self.weight, self.bias)
+        check_finite(z, self)
+        return self.activate(z)
+
+    def bind_checked(self, rule: Rule) -> Bound:
+        """Modify the weights as `rule` says."""
+        return BoundRule.bind(rule.shares(), self, rule.stabilize)
+
+    def check_rule(self, rule: Rule) -> None:
+        """Refuse rules that need weights where there are none, and those of other layers."""
+        super().check_rule(rule)
+        if isinstance(rule, LayerNormRule):
+            self.refuse(rule, "it is only for LayerNorm")
+        if rule.needs_weights and self.weight is None:
+            self.refuse(rule, f"it needs a layer with weights; {self.plain_rules()} do not")
+        shares = rule.shares()
+        if not isinstance(rule, PassRule) and not (shares and all(s.contributions for s in shares)):
+            self.refuse(rule, "its shares() hold no contributions")

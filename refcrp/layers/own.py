@@ -1,0 +1,46 @@
+"""Layers that are not linear in their input, or only move it: they own their relevance method."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+from refcrp.arrays import Array
+from refcrp.layers.base import Layer
+from refcrp.modifiers import Modifier
+from refcrp.propagation import Pull
+from refcrp.rule import Bound, Rule
+from refcrp.rules import PassRule
+
+__all__ = ["OwnRelevanceLayer"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OwnRelevanceLayer(Layer):
+    """A layer with a relevance method of its own, in which only the stabilizer is the rule's."""
+
+    @abstractmethod
+    def linearize(self, a: Array, stabilize: Modifier) -> Pull:
+        """Give the output for `a`, and how relevance comes back."""
+
+    def bind_checked(self, rule: Rule) -> Bound:
+        """Take the stabilizer of `rule`."""
+        return OwnRelevance(self, rule.stabilize)
+
+    def check_rule(self, rule: Rule) -> None:
+        """Refuse all rules but the plain ones."""
+        super().check_rule(rule)
+        if not isinstance(rule, PassRule) and not rule.is_plain:
+            self.refuse(rule, f"this layer takes only {self.plain_rules()}")
+
+
+@dataclass(frozen=True, eq=False)
+class OwnRelevance:
+    """A rule bound to a layer that owns its relevance method."""
+
+    layer: OwnRelevanceLayer
+    stabilize: Modifier
+
+    def linearize(self, a: Array) -> Pull:
+        """Leave it to the layer."""
+        return self.layer.linearize(a, self.stabilize)
