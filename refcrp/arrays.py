@@ -8,6 +8,7 @@ knows ``+ - * /`` and ``<``.
 from __future__ import annotations
 
 from fractions import Fraction
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -55,17 +56,28 @@ def as_array(values: Any, what: str, dtype: np.dtype[Any] | None = None) -> Arra
     Integers and booleans become `dtype` (float64 if None), floats keep their own type, and the numbers of an
     object array become exact fractions.
     """
-    array = np.asarray(values)
+    array = unchecked_array(values, what)
     if array.dtype.kind in "iub":
         array = like(array, np.empty(0, dtype or np.float64))
     check_dtype(array, what)
     if array.dtype != object:
         check_finite(array, what)
         return array
+    for number in array.flat:
+        if not isinstance(number, Number):
+            raise ArrayTypeError(f"{what}: holds {number!r}; expected numbers")
     try:
         return np.asarray(exact(array), dtype=object)
     except (ValueError, OverflowError):  # a NaN or an infinity has no integer ratio
         raise NonFiniteError(f"{what}: holds a NaN or an infinity; expected finite numbers only") from None
+
+
+def unchecked_array(values: Any, what: str) -> Array:
+    """Give `values` as an array of whatever type, or raise `ShapeError` for lists of different lengths."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ShapeError(f"{what}: not an array: {error}") from None
 
 
 def as_batch(values: Any, what: str, dtype: np.dtype[Any] | None) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy.typing as npt
 from refcrp.errors import ArrayTypeError, NonFiniteError, ParameterError, ShapeError
 
 Shape = tuple[int | None, ...]  # of one sample, without the batch axis; None where not known yet
+
+MAX_INTEGER = 2**31 - 1  # beyond any shape, stride or index
 
 SUPPORTED = "float32, float64, longdouble, or object (of fractions.Fraction)"
 
@@ -54,7 +57,7 @@ def check_number(
     bound = f"{'>=' if includes_low else '>'} {low}" + (f" and <= {high}" if math.isfinite(high) else "")
     try:
         good = math.isfinite(value) and low <= value <= high and (includes_low or value != low)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         good = False
     if not good:
         raise ParameterError(f"{what} must be a number {bound}, got {value!r}")
@@ -69,9 +72,13 @@ def as_flag(what: str, value: Any) -> bool:
 
 def as_integer(value: Any, what: str, minimum: int = 0) -> int:
     """Give an integer not below `minimum`, or raise `ParameterError`."""
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__") or value.__index__() < minimum:
+    try:
+        number = -1 if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except TypeError:
+        number = -1
+    if not minimum <= number <= MAX_INTEGER:
         raise ParameterError(f"{what}: expected an integer >= {minimum}, got {value!r}")
-    return int(value)
+    return number
 
 
 def check_ordered(what: str, low: Any, high: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -49,6 +50,8 @@ COMPOSITES: dict[str, Callable[[float, float], Composite]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives the exit status: 0, or 2 for anything that is wrong with what was asked."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a layer's name may not fit the terminal's encoding
     try:
         options = make_parser().parse_args(arguments)
         options.run(options)

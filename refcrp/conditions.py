@@ -32,7 +32,8 @@ def as_conditions(conditions: Iterable[Condition], *, output_is_given: bool) -> 
     ParameterError
         If there is none, or one is no mapping, or both it and ``output=`` name the output.
     """
-    checked = () if isinstance(conditions, Mapping) else tuple(conditions)
+    is_list = isinstance(conditions, Iterable) and not isinstance(conditions, (Mapping, str))
+    checked = tuple(conditions) if is_list else ()
     if not checked:
         raise ParameterError(f"conditions: expected a list of mappings, one at least, got {conditions!r}")
     for condition in checked:

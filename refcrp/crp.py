@@ -60,6 +60,7 @@ class CRP:
             )
         object.__setattr__(self, "index", self.lrp.model.index(self.layer))
 
+    @np.errstate(all="ignore")  # results are checked instead
     def __call__(
         self,
         x: Array,
@@ -127,4 +128,4 @@ def sum_over_space(R: Array) -> Array:
         raise ShapeError(
             f"the layer's output has no channels: shape {R.shape}, expected (batch, channels, ...)"
         )
-    return np.asarray(R.reshape(*R.shape[:2], -1).sum(axis=2))
+    return np.asarray(R.sum(axis=tuple(range(2, R.ndim))))

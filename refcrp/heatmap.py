@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from refcrp.arrays import Array
-from refcrp.errors import MissingDependencyError, ShapeError
+from refcrp.errors import MissingDependencyError, ParameterError, ShapeError
 from refcrp.explanation import Explanation
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["heatmap", "require_matplotlib", "share"]
 
+MAX_PANELS = 1000
 COLOUR_MAP = "RdBu_r"  # red speaks for the output, blue against it, white is zero
 
 
@@ -59,16 +60,19 @@ def heatmap(
     MissingDependencyError
         If matplotlib is not installed.
     """
+    if not isinstance(explanation, Explanation):
+        raise ParameterError(f"heatmap: expected an explanation, got {explanation!r}")
     require_matplotlib()
     from matplotlib.figure import Figure  # noqa: PLC0415 - imported where it is used
 
-    columns = [] if lrp is None else columns_of(lrp)
-    columns += columns_of(explanation)
     samples = len(explanation.input)
+    columns = ([] if lrp is None else columns_of(lrp)) + columns_of(explanation)
     if lrp is not None and not np.array_equal(lrp.input, explanation.input):
         raise ShapeError("heatmap: the two explanations are of different inputs")
 
     width, height = len(columns) + 1, samples
+    if not 0 < width * height <= MAX_PANELS:
+        raise ShapeError(f"heatmap: {height} rows of {width} pictures; expected 1 to {MAX_PANELS} in all")
     figure = Figure(figsize=(1.5 * width, 2 * height), layout="constrained")
     axes = figure.subplots(height, width, squeeze=False)
     for row in range(samples):
@@ -88,7 +92,7 @@ def columns_of(explanation: Explanation) -> list[Column]:
         raise ShapeError(
             f"heatmap: relevance has shape {R.shape}, expected that of images (n, channels, h, w)"
         )
-    maps = R.sum(axis=1).reshape(-1, samples, *R.shape[2:])
+    maps = R.sum(axis=1).reshape(len(R) // max(samples, 1), samples, *R.shape[2:])
     return [Column(rows, titles_of(explanation, k)) for k, rows in enumerate(maps)]
 
 
@@ -134,7 +138,8 @@ def draw_map(axis: Axes, values: Array, title: str) -> None:
 
 def finish(axis: Axes, title: str) -> None:
     """Write the title and take the ticks away."""
-    axis.set_title(title, fontsize=8)
+    lines = (line if len(line) <= 20 else f"{line[:9]}…{line[-10:]}" for line in title.split("\n"))
+    axis.set_title("\n".join(lines), fontsize=8, parse_math=False)
     axis.set_xticks([])
     axis.set_yticks([])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,8 @@ def read_image(path: Path, model: Model, *, resize: bool = False, invert: bool =
             raise ParameterError(f"{path}: an array is taken as it is, it cannot be resized or inverted")
         return read_array(path)
     channels, height, width = wanted_shape(model)
+    if channels is None:
+        raise ShapeError(f"{path}: the model does not say how many channels it takes; give a .npy file")
     if channels not in (1, 3):
         raise ShapeError(
             f"{path}: the model wants {channels} channels, a picture has 1 or 3; give a .npy file"
@@ -49,14 +52,17 @@ def read_image(path: Path, model: Model, *, resize: bool = False, invert: bool =
     except ImportError as error:
         raise MissingDependencyError("reading pictures needs Pillow: pip install 'refcrp[plot]'") from error
     try:
-        with Image.open(path) as file:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            file = Image.open(path)
+        with file:
             file.load()
             if file.mode.startswith(("I", "F")):
                 raise ImageError(f"{path}: has more than 8 bits a channel; save it with 8, or as .npy")
             if file.has_transparency_data and np.asarray(file.convert("RGBA"))[..., 3].min() < 255:
                 raise ImageError(f"{path}: is partly transparent; put it on a background first")
             picture = file.convert("L" if channels == 1 else "RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning) as error:
         if isinstance(error, ImageError):
             raise
         raise ImageError(f"{path}: cannot be read as an image: {error}") from error
@@ -76,7 +82,8 @@ def read_image(path: Path, model: Model, *, resize: bool = False, invert: bool =
 def read_array(path: Path) -> Array:
     """Read a ``.npy`` file as a batch of one."""
     try:
-        values = np.load(path, allow_pickle=False)
+        # Mapped first: the header may promise more than the file holds, and more than there is memory.
+        values = np.array(np.load(path, allow_pickle=False, mmap_mode="r"))
     except (OSError, ValueError, EOFError) as error:
         raise ImageError(f"{path}: cannot be read as a .npy array: {error}") from error
     array = as_array(values, str(path))

@@ -118,9 +118,11 @@ class LRP:
             raise ParameterError(f"LRP: expected a model, got {self.model!r}; load_model() reads one")
         rules = resolve_rules(self.composite, self.model)
         object.__setattr__(self, "rules", rules)
-        bound = (rule.bind(layer) for rule, layer in zip(rules, self.model, strict=True))
-        object.__setattr__(self, "bound", tuple(bound))
+        with np.errstate(all="ignore"):  # modified weights are checked instead
+            bound = tuple(rule.bind(layer) for rule, layer in zip(rules, self.model, strict=True))
+        object.__setattr__(self, "bound", bound)
 
+    @np.errstate(all="ignore")  # results are checked instead
     def __call__(
         self,
         x: Array,
@@ -231,4 +233,4 @@ def layer_indices(model: Model, layers: Iterable[int | str] | int | str) -> tupl
 def merged(relevance: Array) -> Array:
     """Join the axes of conditions and samples into one, condition-major; raise if it is not finite."""
     check_finite(relevance, "relevance (a denominator is too small for this element type)")
-    return relevance.reshape(-1, *relevance.shape[2:])
+    return relevance.reshape(relevance.shape[0] * relevance.shape[1], *relevance.shape[2:])

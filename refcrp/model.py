@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from refcrp.arrays import Array, as_batch
-from refcrp.checks import Shape, as_integer, check_shape, show_shape
-from refcrp.errors import ModelError, ShapeError, UnknownLayerError, nearest_names
+from refcrp.checks import Shape, as_integer, check_finite, check_shape, show_shape
+from refcrp.errors import ModelError, ParameterError, ShapeError, UnknownLayerError, nearest_names
 from refcrp.layers import Layer
 
 __all__ = ["INPUT", "OUTPUT_NAME", "Model", "Node", "Sequential"]
@@ -66,6 +66,7 @@ class Model:
 
     # Computing -------------------------------------------------------------------------------------------
 
+    @np.errstate(all="ignore")  # results are checked instead
     def forward(self, x: Array) -> Array:
         """Compute the output for a batch of inputs.
 
@@ -83,6 +84,7 @@ class Model:
         outputs = {INPUT: self.check_input(x)}
         for k, node in enumerate(self.nodes):
             outputs[k] = node.layer.apply(outputs[node.source])
+            check_finite(outputs[k], node.layer)
         return outputs[len(self) - 1]
 
     def check_input(self, x: Array) -> Array:
@@ -205,6 +207,8 @@ def Sequential(layers: Iterable[Layer], *, input_shape: tuple[int, ...] | None =
     ShapeError
         If two layers do not fit together.
     """
+    if not isinstance(layers, Iterable):
+        raise ModelError(f"Sequential: expected a list of layers, got {layers!r}")
     layers = list(layers)
     for k, layer in enumerate(layers):
         if not isinstance(layer, Layer):
@@ -217,8 +221,17 @@ def Sequential(layers: Iterable[Layer], *, input_shape: tuple[int, ...] | None =
         name = layer.name or free_name(layer.kind, counts[layer.kind], taken)
         taken.add(name)
         nodes.append(Node(name, layer if layer.name else replace(layer, name=name), source=k - 1))
-    shape = None if input_shape is None else tuple(as_integer(n, "input_shape", 1) for n in input_shape)
-    return Model(tuple(nodes), shape)
+    return Model(tuple(nodes), None if input_shape is None else as_sample_shape(input_shape))
+
+
+def as_sample_shape(shape: Any) -> tuple[int, ...]:
+    """Give the shape of a sample as 1 to 8 positive integers, or raise `ParameterError`."""
+    if isinstance(shape, str) or not isinstance(shape, Iterable):
+        raise ParameterError(f"input_shape: expected integers such as (1, 28, 28), got {shape!r}")
+    checked = tuple(as_integer(n, "input_shape", 1) for n in shape)
+    if not 1 <= len(checked) <= 8:
+        raise ParameterError(f"input_shape: expected 1 to 8 integers, got {checked}")
+    return checked
 
 
 def free_name(kind: str, number: int, taken: set[str]) -> str:

@@ -37,7 +37,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from refcrp.arrays import Array, like
-from refcrp.checks import check_finite
+from refcrp.checks import check_finite, check_shape
 from refcrp.modifiers import Condition, Modifier, keep, zero
 
 __all__ = [
@@ -157,14 +157,16 @@ class BoundShare:
     def bind(cls, share: Share, layer: LinearMap, stabilize: Modifier) -> BoundShare:
         """Modify the weight and the bias of `layer` for each contribution; None where the layer has none."""
         W, b, contributions = layer.weight, layer.bias, share.contributions
-        weights = (None if W is None else c.weight(W) for c in contributions)
-        biases = (None if b is None or c.bias is zero else c.bias(b) for c in contributions)
+        weights = (None if W is None else modified(c.weight, W, "weight", layer) for c in contributions)
+        biases = (
+            None if b is None or c.bias is zero else modified(c.bias, b, "bias", layer) for c in contributions
+        )
         return cls(share, layer, tuple(weights), tuple(biases), stabilize)
 
     def linearize(self, a: Array, z_own: Array) -> Callable[[Array], Array]:
         """z_j = Σ_c sign_c · ( Σ_i in_c(a)_i · w_c(W)_ij + b_c(b)_j ), where `z_own` is the layer's own."""
         contributions = self.share.contributions
-        inputs = [c.input(a) for c in contributions]
+        inputs = [modified(c.input, a, "input", self.layer) for c in contributions]
         z = weighted_sum(
             (c.sign, z_own if c == PLAIN else self.layer.linear(x, W, b))
             for c, x, W, b in zip(contributions, inputs, self.weights, self.biases, strict=True)
@@ -182,6 +184,15 @@ class BoundShare:
             )
 
         return pull
+
+
+def modified(modifier: Modifier, array: Array, what: str, layer: object) -> Array:
+    """Apply a modifier, anyone's; raise `ShapeError` unless it keeps the shape."""
+    result = modifier(array)
+    if result is not array:
+        check_shape(np.shape(result), array.shape, f"{layer}: modified {what}")
+        check_finite(result, f"{layer}: modified {what}")
+    return result
 
 
 PLAIN = Contribution()  # a W + b: what the layer itself computes

@@ -59,7 +59,8 @@ class IndexSelector(OutputSelector):
 
     def __post_init__(self) -> None:
         given = self.index
-        checked = as_integer(given, "output") if np.ndim(given) == 0 else as_indices(given, "output")
+        is_list = isinstance(given, Iterable) and not isinstance(given, str) and getattr(given, "ndim", 1) > 0
+        checked = as_indices(given, "output") if is_list else as_integer(given, "output")
         object.__setattr__(self, "index", checked)
 
     def select(self, output: Array) -> Indices:

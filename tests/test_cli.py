@@ -96,6 +96,9 @@ WRONG = [
     (["explain", "flat.npy"], "got shape (1, 784), expected (?, 1, 28, 28)"),
     (["explain", "two.npy"], "two.npy: holds 2 samples, expected one"),
     (["explain", "two.npy", "--invert"], "cannot be resized or inverted"),
+    (["explain", "promises.npy"], "promises.npy: cannot be read as a .npy array"),
+    (["explain", "--output", "9" * 26], "expected an integer >= 0"),
+    (["explain", "small.png", "--model", "relu.h5"], "does not say how many channels"),
     (["explain", "deep.png"], "has more than 8 bits a channel"),
     (["explain", "clear.png"], "is partly transparent"),
     (["explain", "--layer", "²"], "no layer '²'"),
@@ -129,6 +132,12 @@ def test_wrong_arguments_are_one_line_and_status_2(capsys, tmp_path, arguments, 
     (tmp_path / "text.npy").write_text("hello")
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "small.png")
     np.save(tmp_path / "nan.npy", np.full((1, 28, 28), np.nan))
+    np.save(tmp_path / "promises.npy", np.zeros((1, 28, 28)))
+    honest = (tmp_path / "promises.npy").read_bytes()
+    (tmp_path / "promises.npy").write_bytes(
+        honest.replace(b"(1, 28, 28), }          ", b"(1, 28, 28000000000), } ")
+    )
+    rc.save_model(rc.Sequential([L.ReLU(), L.Flatten()]), tmp_path / "relu.h5")
     np.save(tmp_path / "two.npy", np.zeros((2, 1, 28, 28)))
     Image.fromarray(np.zeros((28, 28), np.uint16)).save(tmp_path / "deep.png")
     Image.fromarray(np.zeros((28, 28, 4), np.uint8)).save(tmp_path / "clear.png")
@@ -142,6 +151,17 @@ def test_wrong_arguments_are_one_line_and_status_2(capsys, tmp_path, arguments, 
     assert err.startswith("refcrp")
     assert message in err
     assert not (tmp_path / "explanation.png").exists()
+
+
+def test_names_that_do_not_fit_the_terminal():
+    rc.save_model(rc.Sequential([L.ReLU(name="卷积")]), "net.h5")
+    answer = subprocess.run(
+        [sys.executable, "-m", "refcrp", "show", "net.h5"],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        check=True,
+    )
+    assert b"??" in answer.stdout
 
 
 def test_as_a_module_and_version():

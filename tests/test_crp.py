@@ -155,6 +155,8 @@ def test_one_forward_and_one_upper_pass_serve_all_features(rng):
         (lambda lrp: rc.TopNFeatures(1.5), ParameterError, "expected an integer"),
         (lambda lrp: rc.IndexedFeatures(), ParameterError, "at least one"),
         (lambda lrp: rc.IndexedFeatures(-1), ParameterError, "expected an integer"),
+        (lambda lrp: rc.IndexedFeatures(10**30), ParameterError, "expected an integer"),
+        (lambda lrp: rc.IndexedFeatures(np.ones((2, 2), int)), ParameterError, "expected an integer"),
         (lambda lrp: rc.IndexedFeatures("12"), ParameterError, "expected an integer"),
     ],
 )
@@ -168,6 +170,13 @@ def test_features_that_are_not_there(lrp, small_input):
         rc.CRP(lrp, "conv2", rc.TopNFeatures(7))(small_input)
     with pytest.raises(FeatureError, match="no channel 6: layer 'conv2' has 6"):
         rc.CRP(lrp, "conv2", rc.IndexedFeatures(0, 6))(small_input)
+
+
+def test_an_empty_batch(lrp, small_input):
+    e = rc.CRP(lrp, "conv2", rc.TopNFeatures(3))(small_input[:0])
+    assert e.relevance.shape == (0, 2, 8, 8)
+    assert e.features.shape == (3, 0)
+    assert lrp(small_input[:0], conditions=[{"y": [0]}, {}]).relevance.shape == (0, 2, 8, 8)
 
 
 def test_features_as_a_list():

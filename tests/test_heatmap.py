@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import refcrp as rc
-from refcrp.errors import MissingDependencyError, ShapeError
+from refcrp.errors import MissingDependencyError, ParameterError, ShapeError
 
 
 @pytest.fixture
@@ -58,6 +58,23 @@ def test_colour_and_many_channels(rng):
         )
         figure = rc.heatmap(rc.LRP(model)(rng.normal(size=(1, channels, 6, 6))))
         assert figure.axes[0].images[0].get_array().shape == ((6, 6, 3) if channels == 3 else (6, 6))
+
+
+def test_long_and_strange_names(lrp, digits):
+    model = rc.Sequential([rc.layers.ReLU(name="a$\\foo$b" + "x" * 100), *lrp.model])
+    e = rc.LRP(model)(digits[0][:1], conditions=[{0: [0]}])
+    figure = rc.heatmap(rc.CRP(rc.LRP(model), 0, rc.IndexedFeatures(0))(digits[0][:1]), lrp=e)
+    figure.draw_without_rendering()
+    assert max(len(line) for title in titles(figure) for line in title.splitlines()) <= 20
+
+
+def test_too_many_panels(lrp, digits):
+    with pytest.raises(ShapeError, match="expected 1 to 1000 in all"):
+        rc.heatmap(lrp(digits[0], conditions=[{}] * 10))
+    with pytest.raises(ShapeError, match="expected 1 to 1000 in all"):
+        rc.heatmap(lrp(digits[0][:0]))
+    with pytest.raises(ParameterError, match="expected an explanation"):
+        rc.heatmap(digits[0])
 
 
 def test_not_images():

@@ -121,6 +121,7 @@ def test_output_selection(small_model, small_input):
     )
     np.testing.assert_array_equal(lrp(small_input, output=np.int64(2)).relevance, e.relevance)
     np.testing.assert_array_equal(lrp(small_input, output=np.full(4, 2)).relevance, e.relevance)
+    np.testing.assert_array_equal(lrp(small_input, output=(2 for _ in range(4))).relevance, e.relevance)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +131,8 @@ def test_output_selection(small_model, small_input):
         (-1, ParameterError, "expected an integer >= 0, got -1"),
         ([0, 1], ShapeError, "got 2 indices for 4 samples"),
         (1.0, ParameterError, "expected an integer >= 0, got 1.0"),
+        (10**30, ParameterError, "expected an integer >= 0"),
+        ([[1, 2], [3]], ParameterError, "expected an integer >= 0"),
         ("cat", ParameterError, "expected an integer >= 0, got 'cat'"),
         ([0, 1, 2, 3], FeatureError, "no output neuron 3"),
     ],
@@ -250,6 +253,7 @@ def test_an_empty_list_masks_a_layer_out(small_model, small_input):
         ([["conv2", 3]], ParameterError, "expected mappings such as"),
         ({"conv2": [3]}, ParameterError, "expected a list of mappings"),
         ([{"conv2": [0], 2: [1]}], ParameterError, "names layer 'conv2' twice"),
+        (5, ParameterError, "expected a list of mappings"),
         ([], ParameterError, "expected a list of mappings, one at least"),
     ],
 )

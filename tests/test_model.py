@@ -51,6 +51,8 @@ def test_names():
 
 
 def test_not_a_model():
+    with pytest.raises(ModelError, match="expected a list of layers"):
+        rc.Sequential(None)
     with pytest.raises(ModelError, match="at least one layer"):
         rc.Sequential([])
     with pytest.raises(ModelError, match="layer 1 is"):
@@ -81,6 +83,12 @@ def test_shapes_are_checked_when_the_model_is_built():
 @pytest.mark.parametrize("shape", [(1.9, 8, 8), (1, 0, 8), (1, -8, 8), ("1", 8, 8)])
 def test_bad_input_shapes(shape):
     with pytest.raises(ParameterError, match="input_shape: expected an integer >= 1"):
+        rc.Sequential([L.ReLU()], input_shape=shape)
+
+
+@pytest.mark.parametrize("shape", [4, "12", (), (1,) * 9])
+def test_input_shapes_that_are_none(shape):
+    with pytest.raises(ParameterError, match="input_shape: expected"):
         rc.Sequential([L.ReLU()], input_shape=shape)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import refcrp as rc
 from refcrp import layers as L
-from refcrp.errors import ParameterError, RuleCompatibilityError, ShapeError, SoftmaxError
+from refcrp.errors import NonFiniteError, ParameterError, RuleCompatibilityError, ShapeError, SoftmaxError
 from refcrp.modifiers import AddPositive, positive, square, stabilize, zero
 from refcrp.rule import Rule
 
@@ -114,6 +114,7 @@ def test_zbox_keeps_its_bounds():
         lambda: rc.GammaRule(-0.1),
         lambda: rc.GammaRule(float("inf")),
         lambda: rc.GeneralizedGammaRule(None),
+        lambda: rc.EpsilonRule(10**400),
         lambda: rc.AlphaBetaRule(2, 2),
         lambda: rc.AlphaBetaRule(0.5, -0.5),
         lambda: rc.ZBoxRule(1, 0),
@@ -234,6 +235,36 @@ def test_own_rule_in_a_model(small_model, small_input):
     assert lrp(small_input).relevance.shape == small_input.shape
     with pytest.raises(RuleCompatibilityError, match=r"SquaredPositiveRule\(floor=0.5\).*maxpool1"):
         rc.LRP(small_model, SquaredPositiveRule())
+
+
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+@pytest.mark.parametrize("what", ["input", "weight", "bias"])
+def test_modifiers_must_keep_the_shape(kind, what):
+    """The compiled loops would read beyond an array of another shape."""
+
+    class Repeating(Rule):
+        def shares(self):
+            return (rc.Share((rc.Contribution(**{what: lambda x: np.repeat(x, 3, axis=-1)}),)),)
+
+    layer = L.Dense(np.ones((2, 3)), [1, 2]) if kind == "dense" else L.Conv2d(np.ones((2, 3, 2, 2)), [1, 2])
+    x = np.ones((1, 3) if kind == "dense" else (1, 3, 4, 4))
+    with pytest.raises(ShapeError, match=f"modified {what}: got shape"):
+        layer.relevance(layer.forward(x), x, rule=Repeating())
+
+
+def test_modifiers_must_give_finite_numbers():
+    with pytest.raises(NonFiniteError, match="modified weight"):
+        rc.LRP(rc.Sequential([L.Dense(np.ones((2, 2), np.float32))]), rc.GammaRule(1e39))
+    with pytest.raises(NonFiniteError, match="relevance of the input"):
+        L.Dense(np.zeros((2, 2), np.float32)).relevance(
+            [[1, 1]], np.ones((1, 2), "f4"), rule=rc.EpsilonRule(1e-50)
+        )
+
+
+def test_a_rule_is_an_object():
+    for rule in rc.ZPlusRule, "zplus":
+        with pytest.raises(ParameterError, match="expected a rule such as"):
+            L.Dense(np.eye(2)).relevance([[1, 1]], [[1, 2]], rule=rule)
 
 
 def test_own_rule_that_only_changes_the_denominator_goes_on_pooling():

@@ -6,7 +6,7 @@ from importlib.resources import as_file, files
 from os import PathLike, fspath
 from pathlib import Path
 
-from refcrp.errors import ModelFormatError
+from refcrp.errors import ModelFormatError, ParameterError
 from refcrp.model import Model
 
 __all__ = ["BUILT_IN", "load_model", "save_model"]
@@ -35,6 +35,8 @@ def load_model(source: str | PathLike[str]) -> Model:
     if not Path(source).exists():
         names = ", ".join(BUILT_IN)
         raise ModelFormatError(f"{fspath(source)}: no such file, nor a built-in model ({names})")
+    if not Path(source).is_file():
+        raise ModelFormatError(f"{fspath(source)}: not a file")
     return hdf5.read_model(Path(source))
 
 
@@ -50,4 +52,8 @@ def save_model(model: Model, path: str | PathLike[str]) -> None:
     """
     from refcrp.io import hdf5  # noqa: PLC0415 - h5py is imported where it is used
 
+    if not isinstance(model, Model):
+        raise ParameterError(f"save_model: expected a model, got {model!r}")
+    if fspath(path) in BUILT_IN:
+        raise ParameterError(f"{fspath(path)!r} is the built-in model's name; './{fspath(path)}' is a file")
     hdf5.write_model(model, Path(path))

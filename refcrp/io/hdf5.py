@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -69,10 +70,12 @@ def write_layer(layer: Layer, name: str, group: h5py.Group) -> None:
             group.attrs[key] = text(value.kind)
             for setting, number in value.settings().items():
                 group.attrs[f"{key}.{setting}"] = number
-        elif value is not None:
+        elif isinstance(value, (bool, int, float, tuple)):
             group.attrs[key] = value
+        elif value is not None:
+            raise ModelFormatError(f"{group.file.filename}: {layer!r}: cannot store {key}={value!r}")
     for key, array in layer.arrays().items():
-        group.create_dataset(key, data=array)
+        group.create_dataset(key, data=array, fletcher32=True)  # so that damage is noticed
 
 
 def text(value: str) -> Array:
@@ -85,7 +88,11 @@ def text(value: str) -> Array:
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path; at the end what was written there replaces `path`, or nothing does."""
     path = path.resolve()  # a link stays, and what it leads to is replaced
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    if path.exists() and not path.is_file():
+        raise ModelFormatError(f"{path}: not a file that could be replaced")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary

@@ -2,7 +2,8 @@
 
 Each function here takes images with any axes in front of (channels, height, width), brings them into the one
 form that the kernels know, and calls the compiled kernel for float32 and float64 or its specification in
-`refcrp.kernels.reference` for everything else. Shapes have been checked by the layer that calls.
+`refcrp.kernels.reference` for everything else. Shapes that do not fit raise `ShapeError`: a compiled loop
+reads and writes where it is told.
 
 Two environment variables are read once, at import: ``REFCRP_FORCE_NUMPY=1`` leaves the compiled kernels
 aside, ``REFCRP_REQUIRE_COMPILED=1`` makes their absence a `BackendError`.
@@ -10,12 +11,14 @@ aside, ``REFCRP_REQUIRE_COMPILED=1`` makes their absence a `BackendError`.
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
 import numpy as np
 
 from refcrp.arrays import Array, like
+from refcrp.checks import check_shape
 from refcrp.errors import BackendError
 from refcrp.kernels import reference
 from refcrp.kernels.window import Pair, Window
@@ -58,6 +61,7 @@ def backend() -> str:
 
 def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: int) -> Array:
     """Convolve ``x`` (..., c, h, w) with `weight` (o, c / groups, kh, kw); see `reference.conv2d`."""
+    check_shape(x.shape[-3:], (weight.shape[1] * groups, None, None), "conv2d: images")
     images = batched(x)
     dtype = np.result_type(x, weight)
     if not runs_compiled(dtype):
@@ -76,6 +80,8 @@ def conv2d_transpose(
 ) -> Array:
     """Apply the adjoint of `conv2d` to `s` (..., o, oh, ow); gives (..., c, h, w)."""
     images, (c, h, w) = batched(s), image_shape
+    check_shape(s.shape[-3:], (len(weight), *window.output_size(h, w)), "conv2d_transpose: outputs")
+    check_shape((c,), (weight.shape[1] * groups,), "conv2d_transpose: channels")
     dtype = np.result_type(s, weight)
     if not runs_compiled(dtype):
         x = reference.conv2d_transpose(images, weight, (c, h, w), window, groups)
@@ -94,6 +100,10 @@ def conv2d_relevance(
 
     `R` may have axes in front of those of `denominator` (n, o, oh, ow) and `a` (n, c, h, w).
     """
+    check_shape(a.shape[1:], (weight.shape[1] * groups, None, None), "conv2d_relevance: inputs")
+    outputs = (len(a), len(weight), *window.output_size(*a.shape[2:]))
+    check_shape(denominator.shape, outputs, "conv2d_relevance: denominator")
+    check_shape(R.shape[-4:], outputs, "conv2d_relevance: relevance")
     dtype = np.result_type(R, denominator, a, weight)
     if not runs_compiled(dtype):
         return reference.conv2d_relevance(R, denominator, a, weight, window, groups)
@@ -117,6 +127,7 @@ def maxpool2d(x: Array, window: Window) -> tuple[Array, Array]:
 
 def maxpool2d_transpose(s: Array, winner: Array, image_shape: tuple[int, ...]) -> Array:
     """Send `s` (..., n, c, oh, ow) back to the winners (n, c, oh, ow) of `maxpool2d`."""
+    check_shape(s.shape[-4:], winner.shape, "maxpool2d_transpose: outputs")
     images, (c, h, w) = batched(s), image_shape
     if not runs_compiled(s.dtype):
         x = reference.maxpool2d_transpose(images, np.broadcast_to(winner, s.shape), (c, h, w))
@@ -144,6 +155,7 @@ def avgpool2d_transpose(
 ) -> Array:
     """Apply the adjoint of `avgpool2d` to `s` (..., c, oh, ow)."""
     images, (c, h, w) = batched(s), image_shape
+    check_shape(s.shape[-3:], (c, *window.output_size(h, w)), "avgpool2d_transpose: outputs")
     if not runs_compiled(s.dtype):
         x = reference.avgpool2d_transpose(images, (c, h, w), window, count_include_pad)
     else:
@@ -160,7 +172,7 @@ def runs_compiled(dtype: np.dtype[Any]) -> bool:
 
 def batched(images: Array) -> Array:
     """Join all axes in front of (channels, height, width) into one."""
-    return images.reshape(-1, *images.shape[-3:]) if images.size else images.reshape(0, *images.shape[-3:])
+    return images.reshape(math.prod(images.shape[:-3]), *images.shape[-3:])
 
 
 def contiguous(array: Array, dtype: np.dtype[Any]) -> Array:

@@ -9,6 +9,7 @@ Shapes: images (n, c, h, w), weights (o, c / groups, kh, kw), outputs (n, o, oh,
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,8 @@ def conv2d_relevance(
     """a ⊙ conv2d_transpose(R / denominator); `R` may have axes in front of those of `denominator`."""
     s = R / denominator
     image_shape = (a.shape[1], a.shape[2], a.shape[3])
-    images = conv2d_transpose(s.reshape(-1, *s.shape[-3:]), weight, image_shape, window, groups)
+    batch = math.prod(s.shape[:-3])
+    images = conv2d_transpose(s.reshape(batch, *s.shape[-3:]), weight, image_shape, window, groups)
     return np.asarray(a * images.reshape(*R.shape[:-3], *image_shape))
 
 
@@ -76,8 +78,10 @@ def maxpool2d(x: Array, window: Window) -> tuple[Array, Array]:
 def maxpool2d_transpose(s: Array, winner: Array, input_shape: tuple[int, int, int]) -> Array:
     """Add each value of `s` to the place that won its window; `winner` as given by `maxpool2d`."""
     images = len(s) * s.shape[1]
+    places = s.shape[2] * s.shape[3]
     flat = np.zeros((images, input_shape[1] * input_shape[2]), dtype=s.dtype)
-    np.add.at(flat, (np.arange(images)[:, None], winner.reshape(images, -1)), s.reshape(images, -1))
+    image = np.arange(images)[:, None]
+    np.add.at(flat, (image, winner.reshape(images, places)), s.reshape(images, places))
     return flat.reshape(len(s), *input_shape)
 
 

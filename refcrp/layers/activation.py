@@ -11,7 +11,7 @@ import numpy as np
 
 from refcrp.arrays import Array, like
 from refcrp.checks import Shape, as_flag, check_number
-from refcrp.errors import ArrayTypeError, ParameterError, SoftmaxError, nearest_names
+from refcrp.errors import ArrayTypeError, ParameterError, ShapeError, SoftmaxError, nearest_names
 from refcrp.layers.own import OwnRelevanceLayer
 from refcrp.modifiers import Modifier
 from refcrp.propagation import Pull
@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 STRIP_SOFTMAX = (
-    "relevance is defined on the scores before the softmax: use refcrp.strip_softmax(model), "
-    "or build the layer without it"
+    "relevance is defined on the scores before the softmax; refcrp.strip_softmax(model) takes it off the end "
+    "of a model"
 )
 
 
@@ -183,14 +183,21 @@ class Softmax(Activation):
         powers = np.exp(x - x.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
+    def output_shape(self, shape: Shape) -> Shape:
+        """Give the same shape."""
+        if not shape:
+            raise ShapeError(f"{self!r}: one sample is a single number, expected (neurons, ...)")
+        return shape
+
     def check_rule(self, rule: Rule) -> None:
         """Refuse every rule."""
         raise SoftmaxError(f"{self!r}: {STRIP_SOFTMAX}")
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), written so that no exponential overflows."""
-    return np.asarray((1 + np.tanh(x / 2)) / 2)
+    """1 / (1 + exp(-x)), written so that no exponential overflows and none is lost beside 1."""
+    small = np.exp(-np.abs(x))
+    return np.asarray(np.where(x < 0, small, 1) / (1 + small))
 
 
 ACTIVATIONS: dict[str, type[Activation]] = {
@@ -204,7 +211,7 @@ def activation_from(value: Any, what: str) -> Activation | None:
         return None
     if isinstance(value, Activation):
         return value
-    if value in ACTIVATIONS:
+    if isinstance(value, str) and value in ACTIVATIONS:
         return ACTIVATIONS[value]()
     raise ParameterError(
         f"{what}: no activation function {value!r}; {nearest_names(str(value), ACTIVATIONS)}"

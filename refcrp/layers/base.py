@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import Field, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from refcrp.arrays import Array, as_array, as_batch, as_relevance, exact, freeze, like
-from refcrp.checks import Shape
+from refcrp.arrays import Array, as_array, as_batch, as_relevance, exact, freeze, like, unchecked_array
+from refcrp.checks import Shape, check_dtype, check_finite
 from refcrp.errors import ParameterError, RuleCompatibilityError
 from refcrp.propagation import Pull
 from refcrp.rule import Bound, Rule
@@ -49,14 +49,16 @@ class Layer(ABC):
     name: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.name is not None and (not isinstance(self.name, str) or not self.name):
+        name = self.name
+        if name is not None and not (isinstance(name, str) and 0 < len(name) <= 200 and name.isprintable()):
             raise ParameterError(
-                f"{type(self).__name__}: name must be a string that is not empty, got {self.name!r}"
+                f"{type(self).__name__}: a name has 1 to 200 printable characters, got {name!r:.220}"
             )
         self._freeze_parameters()
 
     # What a layer does -----------------------------------------------------------------------------------
 
+    @np.errstate(all="ignore")  # results are checked instead
     def forward(self, x: Array) -> Array:
         """Compute the output.
 
@@ -69,8 +71,11 @@ class Layer(ABC):
         ShapeError, NonFiniteError, ArrayTypeError
             If the input does not fit the layer.
         """
-        return self.apply(self.check_input(x))
+        y = self.apply(self.check_input(x))
+        check_finite(y, self)
+        return y
 
+    @np.errstate(all="ignore")
     def relevance(self, R_out: Array, x: Array, *, rule: Rule | None = None) -> Array:
         """Divide the relevance of the output among the inputs: bind, linearize, pull.
 
@@ -94,9 +99,13 @@ class Layer(ABC):
         ShapeError, NonFiniteError, ArrayTypeError
             If an array does not fit the layer.
         """
-        x = self.check_input(x)
-        pull = (rule or ZeroRule()).bind(self).linearize(x)
-        return pull(as_relevance(R_out, pull.output, f"{self!r}: relevance of the output"))
+        rule = ZeroRule() if rule is None else rule
+        if not isinstance(rule, Rule):
+            raise ParameterError(f"{self!r}: expected a rule such as ZeroRule(), got {rule!r}")
+        pull = rule.bind(self).linearize(self.check_input(x))
+        R_in = pull(as_relevance(R_out, pull.output, f"{self!r}: relevance of the output"))
+        check_finite(R_in, f"{self!r}: relevance of the input")
+        return R_in
 
     @abstractmethod
     def apply(self, x: Array) -> Array:
@@ -167,6 +176,7 @@ class Layer(ABC):
     def astype(self, dtype: Any) -> Self:
         """Give the same layer with parameters of another type; ``object`` makes them exact fractions."""
         target = np.empty(0, dtype)
+        check_dtype(target, f"{self!r}: astype")
         return replace(self, **{name: like(array, target) for name, array in self.arrays().items()})
 
     def check_input(self, x: Array) -> Array:
@@ -178,12 +188,16 @@ class Layer(ABC):
 
     def _freeze_parameters(self) -> None:
         """Store all parameters as read-only arrays of one type."""
-        given = {name: np.asarray(array) for name, array in self.arrays().items()}
+        owner = type(self).__name__
+        for f in self._array_fields():
+            if f.default is MISSING and getattr(self, f.name) is None:
+                raise ParameterError(f"{owner}: {f.name} must be an array, got None")
+        given = {name: unchecked_array(array, f"{owner}: {name}") for name, array in self.arrays().items()}
         own_types = {a.dtype for a in given.values() if a.dtype.kind in "fO"} or {np.dtype(np.float64)}
         is_exact = np.dtype(object) in own_types
         dtype = np.dtype(object) if is_exact else np.result_type(*own_types)
         for name, array in given.items():
-            checked = as_array(array, f"{type(self).__name__}: {name}", dtype)
+            checked = as_array(array, f"{owner}: {name}", dtype)
             same_type = exact(checked) if is_exact else checked.astype(dtype, copy=False)
             object.__setattr__(self, name, freeze(same_type))
 

@@ -2,6 +2,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from fractions import Fraction
 
 import h5py
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 import refcrp as rc
 from refcrp import layers as L
-from refcrp.errors import ModelFormatError, RefcrpError
+from refcrp.errors import ModelFormatError, ParameterError, RefcrpError
 from refcrp.io import hdf5
 
 
@@ -208,21 +209,22 @@ def test_damaged_files(path, damage, message):
     assert message in str(error.value)
 
 
-def test_truncated_and_overwritten_files(path):
-    """Whatever is cut off or scribbled over: a model that still loads, or our error; nothing else."""
+def test_truncated_and_overwritten_files(path, small_model, small_input):
+    """Whatever is cut off or scribbled over: our error, or the model as it was; never another, never a hang."""
     whole = path.read_bytes()
+    expected = small_model.forward(small_input)
     rng = np.random.default_rng(0)
     for length in [0, 1, 100, *range(512, len(whole), 997)]:
         path.write_bytes(whole[:length])
         with pytest.raises(ModelFormatError):
             rc.load_model(path)
-    for _ in range(200):
+    for count in 100 * [1, 8]:
         scribbled = bytearray(whole)
-        for place in rng.integers(0, len(whole), size=8):
+        for place in rng.integers(0, len(whole), size=count):
             scribbled[place] = rng.integers(256)
         path.write_bytes(scribbled)
         with contextlib.suppress(ModelFormatError):
-            rc.load_model(path)
+            np.testing.assert_array_equal(rc.load_model(path).forward(small_input), expected)
 
 
 def test_not_there(tmp_path):
@@ -278,6 +280,36 @@ def test_an_activation_of_ones_own_is_not_stored_as_another(tmp_path):
 
     with pytest.raises(ModelFormatError, match="not one of refcrp's own layers"):
         rc.save_model(rc.Sequential([L.Dense(np.eye(2), activation=Own())]), tmp_path / "net.h5")
+
+
+def test_settings_that_cannot_be_stored(tmp_path):
+    with pytest.raises(ModelFormatError, match="cannot store negative_slope"):
+        rc.save_model(rc.Sequential([L.LeakyReLU(Fraction(1, 3))]), tmp_path / "net.h5")
+
+
+def test_targets_that_are_no_files(small_model, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in tmp_path, tmp_path / "pipe":
+        with pytest.raises(ModelFormatError, match="not a file"):
+            rc.save_model(small_model, path)
+        with pytest.raises(ModelFormatError, match="not a file"):
+            rc.load_model(path)
+    with pytest.raises(FileNotFoundError, match=r"no such folder: .*nowhere'"):
+        rc.save_model(small_model, tmp_path / "nowhere" / "net.h5")
+    with pytest.raises(ParameterError, match="built-in model's name"):
+        rc.save_model(small_model, "lenet5")
+    with pytest.raises(ParameterError, match="expected a model"):
+        rc.save_model("lenet5", tmp_path / "net.h5")
+    rc.save_model(small_model, tmp_path / ("x" * 251 + ".h5"))
+
+
+def test_damage_to_weights_is_noticed(path, small_model):
+    whole = path.read_bytes()
+    for array in (a for layer in small_model for a in layer.arrays().values()):
+        place = whole.index(array.tobytes()) + array.nbytes // 2
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ModelFormatError, match="not a readable HDF5 file"):
+            rc.load_model(path)
 
 
 def test_saving_through_a_link(path, small_model, tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import refcrp as rc
 from refcrp import kernels
+from refcrp.errors import ShapeError
 from refcrp.kernels import reference
 from refcrp.kernels.window import Window
 
@@ -120,6 +121,27 @@ def test_mixed_types_compute_in_the_wider_one(rng):
     np.testing.assert_allclose(
         z, reference.conv2d(x, weight.astype(float), None, Window((2, 2)), 1), rtol=1e-14
     )
+
+
+def test_shapes_that_do_not_fit_are_errors(rng):
+    """Compiled loops read and write where they are told; nobody may tell them to go outside."""
+    window, pool = Window((2, 2)), Window((2, 2), (2, 2))
+    x, weight, s = np.ones((1, 2, 4, 4)), np.ones((3, 2, 2, 2)), np.ones((1, 3, 3, 3))
+    _, winner = kernels.maxpool2d(x, pool)
+    wrong = [
+        lambda: kernels.conv2d(x[:, :1], weight, None, window, 1),
+        lambda: kernels.conv2d_transpose(s[..., 1:], weight, (2, 4, 4), window, 1),
+        lambda: kernels.conv2d_transpose(s[:, 1:], weight, (2, 4, 4), window, 1),
+        lambda: kernels.conv2d_transpose(s, weight, (1, 4, 4), window, 1),
+        lambda: kernels.conv2d_relevance(s, s[..., 1:], x, weight, window, 1),
+        lambda: kernels.conv2d_relevance(s[..., 1:], s, x, weight, window, 1),
+        lambda: kernels.conv2d_relevance(s, s, x[:, :1], weight, window, 1),
+        lambda: kernels.maxpool2d_transpose(np.ones((1, 2, 3, 3)), winner, (2, 4, 4)),
+        lambda: kernels.avgpool2d_transpose(np.ones((1, 2, 3, 3)), (2, 4, 4), pool, True),
+    ]
+    for call in wrong:
+        with pytest.raises(ShapeError):
+            call()
 
 
 # Which backend ----------------------------------------------------------------------------------------------

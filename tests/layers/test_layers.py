@@ -151,6 +151,15 @@ def test_parameter_types_are_brought_together():
         (lambda: L.MaxPool(2, padding=2), ParameterError),
         (lambda: L.AvgPool("2"), ParameterError),
         (lambda: L.Dropout(1.5), ParameterError),
+        (lambda: L.Dense(None), ParameterError),
+        (lambda: L.Dense([[1, 2], [3]]), ShapeError),
+        (lambda: L.Dense([[1, None]]), ArrayTypeError),
+        (lambda: L.Dense(np.ones((2, 2)), activation=["relu"]), ParameterError),
+        (lambda: L.Dense(np.ones((2, 2)), name="a" * 201), ParameterError),
+        (lambda: L.Dense(np.ones((2, 2)), name="a\0"), ParameterError),
+        (lambda: L.Conv2d(np.ones((2, 1, 1, 1)), stride=10**30), ParameterError),
+        (lambda: L.Dense(np.ones((2, 2))).astype(int), ArrayTypeError),
+        (lambda: L.Dense(np.ones((2, 2))).astype(bool), ArrayTypeError),
         (lambda: L.Conv2d(np.ones((2, 1, 1, 1)), groups=(2, 2)), ParameterError),
         (lambda: L.Dense(np.ones((0, 3))), ShapeError),
         (lambda: L.AvgPool(2, count_include_pad="false"), ParameterError),
@@ -186,6 +195,21 @@ def test_empty_samples(layer):
     for shape in (1, 3, 0, 5), (1, 0, 2, 2):
         with pytest.raises(ShapeError, match="none empty"):
             layer.forward(np.zeros(shape))
+
+
+def test_pairs_as_arrays():
+    assert L.MaxPool(np.array([2, 3])).kernel_size == (2, 3)
+
+
+def test_small_values_of_the_sigmoid_are_kept():
+    x = np.array([[-40.0, -700.0]])
+    np.testing.assert_allclose(L.Sigmoid().forward(x), np.exp(x), rtol=1e-15)
+    np.testing.assert_allclose(L.Sigmoid().forward(x[:, :1].astype("f4")), np.exp(x[:, :1]), rtol=1e-6)
+
+
+def test_softmax_of_numbers():
+    with pytest.raises(ShapeError, match="single number"):
+        L.Softmax().forward(np.ones(3))
 
 
 def test_flags_of_other_languages():
