@@ -25,23 +25,28 @@ def check_dtype(array: npt.NDArray[Any], what: str) -> None:
         raise ArrayTypeError(f"{what}: element type {array.dtype} is not supported; expected {SUPPORTED}")
 
 
-def check_finite(array: npt.NDArray[Any], what: object) -> None:
-    """Raise `NonFiniteError` if `array` holds a NaN or an infinity; `what` is written only then."""
+def check_finite(array: npt.NDArray[Any], what: object, part: str = "") -> None:
+    """Raise `NonFiniteError` if `array`, the `part` of `what`, holds a NaN or an infinity."""
     # The sum is not finite if one of its terms is not, and costs no array of booleans.
     with np.errstate(over="ignore", invalid="ignore"):
         if array.dtype == object or np.isfinite(array.sum()) or np.isfinite(array).all():
             return
     first = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-    raise NonFiniteError(f"{what}: {array[first]} at index {first}; expected finite numbers only")
+    where = f"{what}: {part}" if part else f"{what}"
+    raise NonFiniteError(f"{where}: {array[first]} at index {first}; expected finite numbers only")
 
 
-def check_shape(shape: Shape, expected: Shape, what: str) -> None:
-    """Raise `ShapeError` unless `shape` is `expected`; None, on either side, fits any length."""
+def check_shape(shape: Shape, expected: Shape, what: object, part: str = "") -> None:
+    """Raise `ShapeError` unless `shape` is `expected`; None, on either side, fits any length.
+
+    The message names the `part` of `what`, which is written only then.
+    """
     fits = len(shape) == len(expected) and all(
         n is None or e is None or n == e for n, e in zip(shape, expected, strict=True)
     )
     if not fits:
-        raise ShapeError(f"{what}: got shape {show_shape(shape)}, expected {show_shape(expected)}")
+        where = f"{what}: {part}" if part else f"{what}"
+        raise ShapeError(f"{where}: got shape {show_shape(shape)}, expected {show_shape(expected)}")
 
 
 def show_shape(shape: Shape) -> str:

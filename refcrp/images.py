@@ -62,9 +62,9 @@ def read_image(path: Path, model: Model, *, resize: bool = False, invert: bool =
             if file.has_transparency_data and np.asarray(file.convert("RGBA"))[..., 3].min() < 255:
                 raise ImageError(f"{path}: is partly transparent; put it on a background first")
             picture = file.convert("L" if channels == 1 else "RGB")
+    except ImageError:
+        raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning) as error:
-        if isinstance(error, ImageError):
-            raise
         raise ImageError(f"{path}: cannot be read as an image: {error}") from error
 
     if height is not None and width is not None and picture.size != (width, height):

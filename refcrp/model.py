@@ -42,10 +42,18 @@ class Model:
     input_shape : tuple of int, optional
         Of one sample, (channels, height, width) or (features,). With it the shapes of all layers are checked
         and known from the start.
+
+    Attributes
+    ----------
+    dtype : dtype or None
+        The type of the parameters; None if there are none.
+    shapes : tuple
+        The shape of each layer's output, without batch axis, as far as it is known without an input.
     """
 
     nodes: tuple[Node, ...]
     input_shape: tuple[int, ...] | None = None
+    dtype: np.dtype[Any] | None = field(init=False, repr=False)
     shapes: tuple[Shape | None, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -55,13 +63,14 @@ class Model:
         for name, count in names.items():
             if count > 1:
                 raise ModelError(f"{count} layers are called {name!r}; every layer needs a name of its own")
-        kinds = {array.dtype.kind for layer in self for array in layer.arrays().values()}
-        if kinds == {"f", "O"}:
+        types = {array.dtype for layer in self for array in layer.arrays().values()}
+        if {dtype.kind for dtype in types} == {"f", "O"}:
             raise ModelError("some layers are exact, others are not; give all layers one type with astype()")
         if OUTPUT_NAME in names:
             raise ModelError(
                 f"no layer may be called {OUTPUT_NAME!r}: conditions use it for the model's output"
             )
+        object.__setattr__(self, "dtype", np.result_type(*types) if types else None)
         object.__setattr__(self, "shapes", self._infer_shapes())
 
     # Computing -------------------------------------------------------------------------------------------
@@ -90,9 +99,10 @@ class Model:
     def check_input(self, x: Array) -> Array:
         """Give `x` as an array that fits the model, or raise what is wrong with it."""
         array = as_batch(x, "input", self.dtype)
-        if self.input_shape is not None:
+        if self.input_shape is None:
+            self.shapes_for(array.shape[1:])
+        else:
             check_shape(array.shape, (None, *self.input_shape), "input (batch, *input_shape)")
-        self.shapes_for(array.shape[1:])
         return array
 
     # Looking up ------------------------------------------------------------------------------------------
@@ -129,12 +139,6 @@ class Model:
     def names(self) -> tuple[str, ...]:
         """The layers' names, in order."""
         return tuple(node.name for node in self.nodes)
-
-    @property
-    def dtype(self) -> np.dtype[Any] | None:
-        """The type of the parameters; None if there are none."""
-        types = {a.dtype for layer in self for a in layer.arrays().values()}
-        return np.result_type(*types) if types else None
 
     @property
     def parameter_count(self) -> int:

@@ -171,7 +171,8 @@ class BoundShare:
             (c.sign, z_own if c == PLAIN else self.layer.linear(x, W, b))
             for c, x, W, b in zip(contributions, inputs, self.weights, self.biases, strict=True)
         )
-        check_finite(z, self.layer)
+        if z is not z_own:  # which has been checked
+            check_finite(z, self.layer)
         denominator = self.stabilize(z)
         where = None if self.share.where is None else self.share.where(z_own)
 
@@ -190,8 +191,8 @@ def modified(modifier: Modifier, array: Array, what: str, layer: object) -> Arra
     """Apply a modifier, anyone's; raise `ShapeError` unless it keeps the shape."""
     result = modifier(array)
     if result is not array:
-        check_shape(np.shape(result), array.shape, f"{layer}: modified {what}")
-        check_finite(result, f"{layer}: modified {what}")
+        check_shape(np.shape(result), array.shape, layer, f"modified {what}")
+        check_finite(result, layer, f"modified {what}")
     return result
 
 

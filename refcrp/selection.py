@@ -161,6 +161,7 @@ def as_indices(values: Any, what: str) -> tuple[int, ...]:
 
 def check_range(indices: Any, count: int, what: str, where: str) -> None:
     """Raise `FeatureError` if an index is not below `count`."""
-    for index in np.atleast_1d(np.asarray(indices)):
-        if not 0 <= index < count:
-            raise FeatureError(f"no {what} {index}: {where} has {count}, numbered 0 to {count - 1}")
+    indices = np.asarray(indices)
+    outside = indices[(indices < 0) | (indices >= count)]
+    if outside.size:
+        raise FeatureError(f"no {what} {outside[0]}: {where} has {count}, numbered 0 to {count - 1}")

@@ -115,8 +115,6 @@ def read_model(path: Path) -> Model:
             return ModelReader(path).model(file)
     except ModelFormatError:
         raise
-    except RefcrpError as error:
-        raise ModelFormatError(f"{path}: {error}") from error
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         # What h5py raises for truncated and damaged files depends on where the damage is.
         raise ModelFormatError(f"{path}: not a readable HDF5 file: {error}") from error
@@ -204,7 +202,7 @@ class ModelReader:
             )
         try:
             return ACTIVATIONS[kind](**arguments)
-        except TypeError as error:
+        except (RefcrpError, TypeError) as error:
             raise self.fail(group.name, f"activation {kind!r}: {error}") from error
 
     def attribute(self, group: h5py.Group, key: str, expected: type | None = None) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from refcrp.arrays import Array, as_array, as_batch, as_relevance, exact, freeze, like, unchecked_array
+from refcrp.arrays import Array, as_array, as_batch, as_relevance, freeze, like, unchecked_array
 from refcrp.checks import Shape, check_dtype, check_finite
 from refcrp.errors import ParameterError, RuleCompatibilityError
 from refcrp.propagation import Pull
@@ -104,7 +104,7 @@ class Layer(ABC):
             raise ParameterError(f"{self!r}: expected a rule such as ZeroRule(), got {rule!r}")
         pull = rule.bind(self).linearize(self.check_input(x))
         R_in = pull(as_relevance(R_out, pull.output, f"{self!r}: relevance of the output"))
-        check_finite(R_in, f"{self!r}: relevance of the input")
+        check_finite(R_in, self, "relevance of the input")
         return R_in
 
     @abstractmethod
@@ -129,8 +129,14 @@ class Layer(ABC):
 
     def check_rule(self, rule: Rule) -> None:
         """Raise `RuleCompatibilityError` unless `rule` is defined on this layer."""
-        if isinstance(rule, PassRule) and not self.keeps_size:
+        if not isinstance(rule, PassRule):
+            self.check_dividing_rule(rule)
+        elif not self.keeps_size:
             self.refuse(rule, "it passes relevance on unchanged, but input and output differ in size here")
+
+    @abstractmethod
+    def check_dividing_rule(self, rule: Rule) -> None:
+        """Raise `RuleCompatibilityError` unless `rule`, which is not PassRule, is defined on this layer."""
 
     def bind(self, rule: Rule) -> Bound:
         """Check `rule`, and compute what depends on the layer only; ``rule.bind(layer)`` calls this."""
@@ -194,12 +200,10 @@ class Layer(ABC):
                 raise ParameterError(f"{owner}: {f.name} must be an array, got None")
         given = {name: unchecked_array(array, f"{owner}: {name}") for name, array in self.arrays().items()}
         own_types = {a.dtype for a in given.values() if a.dtype.kind in "fO"} or {np.dtype(np.float64)}
-        is_exact = np.dtype(object) in own_types
-        dtype = np.dtype(object) if is_exact else np.result_type(*own_types)
+        common = np.empty(0, np.result_type(*own_types))
         for name, array in given.items():
-            checked = as_array(array, f"{owner}: {name}", dtype)
-            same_type = exact(checked) if is_exact else checked.astype(dtype, copy=False)
-            object.__setattr__(self, name, freeze(same_type))
+            checked = as_array(array, f"{owner}: {name}", common.dtype)
+            object.__setattr__(self, name, freeze(like(checked, common)))
 
     def __repr__(self) -> str:
         details = [d for d in (self.summary(), f"name={self.name!r}" if self.name else "") if d]

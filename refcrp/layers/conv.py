@@ -80,8 +80,8 @@ class Conv2d(WeightedLayer, ConvLayer):
 
     def output_shape(self, shape: Shape) -> Shape:
         """Give (out, oh, ow) for (in, h, w)."""
-        check_shape(shape, (self.in_channels, None, None), f"{self!r}: input, one sample")
-        return (len(self.weight), *windowed_shape(shape, self.window, repr(self)))
+        check_shape(shape, (self.in_channels, None, None), self, "input, one sample")
+        return (len(self.weight), *windowed_shape(shape, self.window, self))
 
     def input_hint(self) -> Shape:
         """Give (in, ?, ?)."""
@@ -103,7 +103,7 @@ class Conv2d(WeightedLayer, ConvLayer):
         return text + self.activation_summary()
 
 
-def windowed_shape(shape: Shape, window: Window, what: str) -> tuple[int | None, int | None]:
+def windowed_shape(shape: Shape, window: Window, what: object) -> tuple[int | None, int | None]:
     """Give the output's height and width, or raise if the window does not fit into the image."""
     size = tuple(window.output_length(axis, length) for axis, length in enumerate(shape[1:]))
     if any(length is not None and length < 1 for length in size):

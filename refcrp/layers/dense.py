@@ -45,7 +45,7 @@ class Dense(WeightedLayer):
 
     def output_shape(self, shape: Shape) -> Shape:
         """Give (out,) for (in,)."""
-        check_shape(shape, (self.weight.shape[1],), f"{self!r}: input, one sample")
+        check_shape(shape, (self.weight.shape[1],), self, "input, one sample")
         return (len(self.weight),)
 
     def input_hint(self) -> Shape:

@@ -13,7 +13,7 @@ from refcrp.checks import check_finite
 from refcrp.layers.base import Layer
 from refcrp.propagation import BoundRule
 from refcrp.rule import Bound, Rule
-from refcrp.rules import LayerNormRule, PassRule
+from refcrp.rules import LayerNormRule
 
 __all__ = ["LinearLayer"]
 
@@ -70,13 +70,12 @@ class LinearLayer(Layer):
         """Modify the weights as `rule` says."""
         return BoundRule.bind(rule.shares(), self, rule.stabilize)
 
-    def check_rule(self, rule: Rule) -> None:
+    def check_dividing_rule(self, rule: Rule) -> None:
         """Refuse rules that need weights where there are none, and those of other layers."""
-        super().check_rule(rule)
         if isinstance(rule, LayerNormRule):
             self.refuse(rule, "it is only for LayerNorm")
         if rule.needs_weights and self.weight is None:
             self.refuse(rule, f"it needs a layer with weights; {self.plain_rules()} do not")
         shares = rule.shares()
-        if not isinstance(rule, PassRule) and not (shares and all(s.contributions for s in shares)):
+        if not (shares and all(s.contributions for s in shares)):
             self.refuse(rule, "its shares() hold no contributions")

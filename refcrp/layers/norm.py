@@ -16,7 +16,7 @@ from refcrp.layers.own import OwnRelevanceLayer
 from refcrp.modifiers import Modifier
 from refcrp.propagation import Pull
 from refcrp.rule import Rule
-from refcrp.rules import LayerNormRule, PassRule
+from refcrp.rules import LayerNormRule
 
 __all__ = ["BatchNorm", "ChannelwiseAffine", "LayerNorm", "Scale"]
 
@@ -48,7 +48,7 @@ class ChannelwiseAffine(LinearLayer):
         """Give the same shape."""
         if not shape:
             raise ShapeError(f"{self!r}: one sample is a single number, expected {self.channels} channels")
-        check_shape(shape[:1], (self.channels,), f"{self!r}: channels of the input")
+        check_shape(shape[:1], (self.channels,), self, "channels of the input")
         return shape
 
     def summary(self) -> str:
@@ -196,14 +196,14 @@ class LayerNorm(OwnRelevanceLayer):
 
         return Pull(output, pull)
 
-    def check_rule(self, rule: Rule) -> None:
-        """Take LayerNormRule and PassRule."""
-        if not isinstance(rule, (LayerNormRule, PassRule)):
+    def check_dividing_rule(self, rule: Rule) -> None:
+        """Take LayerNormRule."""
+        if not isinstance(rule, LayerNormRule):
             self.refuse(rule, "this layer takes LayerNormRule, or PassRule")
 
     def output_shape(self, shape: Shape) -> Shape:
         """Give the same shape."""
-        check_shape(shape[-self.weight.ndim :], self.weight.shape, f"{self!r}: normalised axes of the input")
+        check_shape(shape[-self.weight.ndim :], self.weight.shape, self, "normalised axes of the input")
         return shape
 
     def summary(self) -> str:

@@ -10,7 +10,6 @@ from refcrp.layers.base import Layer
 from refcrp.modifiers import Modifier
 from refcrp.propagation import Pull
 from refcrp.rule import Bound, Rule
-from refcrp.rules import PassRule
 
 __all__ = ["OwnRelevanceLayer"]
 
@@ -27,10 +26,9 @@ class OwnRelevanceLayer(Layer):
         """Take the stabilizer of `rule`."""
         return OwnRelevance(self, rule.stabilize)
 
-    def check_rule(self, rule: Rule) -> None:
+    def check_dividing_rule(self, rule: Rule) -> None:
         """Refuse all rules but the plain ones."""
-        super().check_rule(rule)
-        if not isinstance(rule, PassRule) and not rule.is_plain:
+        if not rule.is_plain:
             self.refuse(rule, f"this layer takes only {self.plain_rules()}")
 
 

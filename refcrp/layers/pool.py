@@ -49,8 +49,8 @@ class WindowPool(PoolingLayer):
 
     def output_shape(self, shape: Shape) -> Shape:
         """Give (c, oh, ow) for (c, h, w)."""
-        check_shape(shape, (None, None, None), f"{self!r}: input, one sample")
-        return (shape[0], *windowed_shape(shape, self.geometry, repr(self)))
+        check_shape(shape, (None, None, None), self, "input, one sample")
+        return (shape[0], *windowed_shape(shape, self.geometry, self))
 
     @property
     def keeps_size(self) -> bool:  # type: ignore[override]
@@ -77,7 +77,7 @@ class GlobalPool(PoolingLayer):
 
     def output_shape(self, shape: Shape) -> Shape:
         """Give (c, 1, 1)."""
-        check_shape(shape, (None, None, None), f"{self!r}: input, one sample")
+        check_shape(shape, (None, None, None), self, "input, one sample")
         return (shape[0], 1, 1)
 
 

@@ -171,6 +171,11 @@ DAMAGES = [
     ("object attribute", attribute("layers/0000", "name", np.zeros((2, 2))), "attribute 'name' is"),
     ("unknown activation", attribute("layers/0000", "activation", "rely"), "no activation function 'rely'; did you mean"),
     ("bad activation", attribute("layers/0000", "activation.slope", 1.0), "activation 'relu'"),
+    (
+        "bad number of an activation",
+        lambda f: f["layers/0000"].attrs.update({"activation": np.bytes_("elu"), "activation.alpha": np.nan}),
+        "/layers/0000: activation 'elu': ELU: alpha must be a number",
+    ),
     ("extra dataset", lambda f: f["layers/0001"].create_dataset("w", data=[1.0]), "unexpected 'w'; MaxPool has no data"),
     ("wrong type", dataset("weight", np.ones((4, 2, 3, 3), int)), "/layers/0000/weight: element type int64"),
     ("text for weights", dataset("weight", np.bytes_("abc")), "/layers/0000/weight: element type"),
