@@ -13,6 +13,8 @@ extensions = [
     Extension(
         f"refcrp.kernels.{name}",
         [f"refcrp/kernels/{name}.pyx"],
+        # Named here, because cythonize replaces them among the sources, and a source distribution needs them.
+        depends=[f"refcrp/kernels/{name}.pyx", "refcrp/kernels/_window.pxd"],
         extra_compile_args=COMPILE_ARGUMENTS,
     )
     for name in ("_conv", "_pool")

@@ -61,6 +61,7 @@ def backend() -> str:
 
 def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: int) -> Array:
     """Convolve ``x`` (..., c, h, w) with `weight` (o, c / groups, kh, kw); see `reference.conv2d`."""
+    check_shape(weight.shape[2:], window.kernel, "conv2d: kernel")
     check_shape(x.shape[-3:], (weight.shape[1] * groups, None, None), "conv2d: images")
     images = batched(x)
     dtype = np.result_type(x, weight)
@@ -80,6 +81,7 @@ def conv2d_transpose(
 ) -> Array:
     """Apply the adjoint of `conv2d` to `s` (..., o, oh, ow); gives (..., c, h, w)."""
     images, (c, h, w) = batched(s), image_shape
+    check_shape(weight.shape[2:], window.kernel, "conv2d_transpose: kernel")
     check_shape(s.shape[-3:], (len(weight), *window.output_size(h, w)), "conv2d_transpose: outputs")
     check_shape((c,), (weight.shape[1] * groups,), "conv2d_transpose: channels")
     dtype = np.result_type(s, weight)
@@ -100,6 +102,7 @@ def conv2d_relevance(
 
     `R` may have axes in front of those of `denominator` (n, o, oh, ow) and `a` (n, c, h, w).
     """
+    check_shape(weight.shape[2:], window.kernel, "conv2d_relevance: kernel")
     check_shape(a.shape[1:], (weight.shape[1] * groups, None, None), "conv2d_relevance: inputs")
     outputs = (len(a), len(weight), *window.output_size(*a.shape[2:]))
     check_shape(denominator.shape, outputs, "conv2d_relevance: denominator")
@@ -121,7 +124,7 @@ def maxpool2d(x: Array, window: Window) -> tuple[Array, Array]:
         return reference.maxpool2d(x, window)
     z = np.empty((*x.shape[:2], *window.output_size(*x.shape[2:])), x.dtype)
     winner = np.empty(z.shape, np.intp)
-    _pool.maxpool2d(contiguous(x, x.dtype), z, winner, window.kernel, *geometry(window))
+    _pool.maxpool2d(contiguous(x, x.dtype), z, winner, *geometry(window))
     return z, winner
 
 
@@ -146,7 +149,7 @@ def avgpool2d(x: Array, window: Window, count_include_pad: bool) -> Array:
         return reference.avgpool2d(x, window, count_include_pad)
     counts = like(reference.counts(x.shape[2:], window, count_include_pad), x)
     z = np.empty((*x.shape[:2], *counts.shape), x.dtype)
-    _pool.avgpool2d(contiguous(x, x.dtype), counts, z, window.kernel, *geometry(window))
+    _pool.avgpool2d(contiguous(x, x.dtype), counts, z, *geometry(window))
     return z
 
 
@@ -161,7 +164,7 @@ def avgpool2d_transpose(
     else:
         counts = like(reference.counts((h, w), window, count_include_pad), s)
         x = np.empty((len(images), c, h, w), s.dtype)
-        _pool.avgpool2d_transpose(contiguous(images, s.dtype), counts, x, window.kernel, *geometry(window))
+        _pool.avgpool2d_transpose(contiguous(images, s.dtype), counts, x, *geometry(window))
     return x.reshape(*s.shape[:-3], *image_shape)
 
 
@@ -180,6 +183,6 @@ def contiguous(array: Array, dtype: np.dtype[Any]) -> Array:
     return np.ascontiguousarray(array, dtype)
 
 
-def geometry(window: Window) -> tuple[Pair, Pair, Pair]:
+def geometry(window: Window) -> tuple[Pair, Pair, Pair, Pair]:
     """Give the window's settings in the order in which the kernels take them."""
-    return window.stride, window.padding, window.dilation
+    return window.kernel, window.stride, window.padding, window.dilation

@@ -3,10 +3,18 @@ from refcrp.arrays import Array
 Pair = tuple[int, int]
 
 def conv2d(
-    x: Array, weight: Array, bias: Array, z: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    x: Array,
+    weight: Array,
+    bias: Array,
+    z: Array,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
 ) -> None: ...
 def conv2d_transpose(
-    s: Array, weight: Array, x: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    s: Array, weight: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> None: ...
 def conv2d_relevance(
     R: Array,
@@ -15,6 +23,7 @@ def conv2d_relevance(
     weight: Array,
     s: Array,
     R_in: Array,
+    kernel: Pair,
     stride: Pair,
     padding: Pair,
     dilation: Pair,

@@ -8,36 +8,21 @@ An output pixel (y, q) sees, through position (i, j) of the kernel, the input pi
 a pixel inside the image form a rectangle, so the inner loops need no test.
 """
 
+from refcrp.kernels._window cimport Geometry, Span, as_geometry, inside
+
 ctypedef fused real:
     float
     double
 
 
-cdef struct Span:
-    # Output places first <= y < end whose pixel, y * stride + offset, lies inside the image.
-    Py_ssize_t first
-    Py_ssize_t end
-
-
-cdef inline Span inside(
-    Py_ssize_t offset, Py_ssize_t stride, Py_ssize_t length, Py_ssize_t places,
-) noexcept nogil:
-    cdef Span span
-    span.first = 0 if offset >= 0 else (-offset + stride - 1) // stride
-    span.end = 0 if offset >= length else (length - 1 - offset) // stride + 1
-    if span.end > places:
-        span.end = places
-    return span
-
-
 def conv2d(
     const real[:, :, :, ::1] x, const real[:, :, :, ::1] weight, const real[::1] bias, real[:, :, :, ::1] z,
-    tuple stride, tuple padding, tuple dilation, Py_ssize_t groups,
+    tuple kernel, tuple stride, tuple padding, tuple dilation, Py_ssize_t groups,
 ):
     """Write into `z` (n, o, oh, ow) `x` (n, c, h, w) cross-correlated with `weight`, plus `bias` (o)."""
     cdef Py_ssize_t n, o, c, i, j, y, q, first_channel, top, left
-    cdef Py_ssize_t stride_y = stride[0], stride_x = stride[1], padding_y = padding[0], padding_x = padding[1]
-    cdef Py_ssize_t dilation_y = dilation[0], dilation_x = dilation[1]
+    cdef Geometry window = as_geometry(kernel, stride, padding, dilation)
+    cdef Py_ssize_t stride_y = window.stride_y, stride_x = window.stride_x
     cdef Py_ssize_t outputs_per_group = weight.shape[0] // groups
     cdef Span rows, columns
     cdef real w
@@ -47,11 +32,11 @@ def conv2d(
                 z[n, o, :, :] = bias[o]
                 first_channel = o // outputs_per_group * weight.shape[1]
                 for c in range(weight.shape[1]):
-                    for i in range(weight.shape[2]):
-                        top = i * dilation_y - padding_y
+                    for i in range(window.kernel_y):
+                        top = i * window.dilation_y - window.padding_y
                         rows = inside(top, stride_y, x.shape[2], z.shape[2])
-                        for j in range(weight.shape[3]):
-                            left = j * dilation_x - padding_x
+                        for j in range(window.kernel_x):
+                            left = j * window.dilation_x - window.padding_x
                             columns = inside(left, stride_x, x.shape[3], z.shape[3])
                             w = weight[o, c, i, j]
                             for y in range(rows.first, rows.end):
@@ -63,21 +48,21 @@ def conv2d(
 
 def conv2d_transpose(
     const real[:, :, :, ::1] s, const real[:, :, :, ::1] weight, real[:, :, :, ::1] x,
-    tuple stride, tuple padding, tuple dilation, Py_ssize_t groups,
+    tuple kernel, tuple stride, tuple padding, tuple dilation, Py_ssize_t groups,
 ):
     """Write into `x` (n, c, h, w) the adjoint of `conv2d` at `s` (n, o, oh, ow)."""
     cdef Py_ssize_t n
-    cdef Py_ssize_t[6] geometry = [stride[0], stride[1], padding[0], padding[1], dilation[0], dilation[1]]
+    cdef Geometry window = as_geometry(kernel, stride, padding, dilation)
     with nogil:
         x[...] = 0
         for n in range(s.shape[0]):
-            add_transposed(s[n], weight, x[n], geometry, groups)
+            add_transposed(s[n], weight, x[n], window, groups)
 
 
 def conv2d_relevance(
     const real[:, :, :, ::1] R, const real[:, :, :, ::1] denominator, const real[:, :, :, ::1] a,
     const real[:, :, :, ::1] weight, real[:, :, :, ::1] s, real[:, :, :, ::1] R_in,
-    tuple stride, tuple padding, tuple dilation, Py_ssize_t groups,
+    tuple kernel, tuple stride, tuple padding, tuple dilation, Py_ssize_t groups,
 ):
     """Write into `R_in` (m, c, h, w) the relevance a * conv2d_transpose(R / denominator).
 
@@ -86,7 +71,7 @@ def conv2d_relevance(
     of one sample, so that it stays in the cache.
     """
     cdef Py_ssize_t m, n, o, c, y, q
-    cdef Py_ssize_t[6] geometry = [stride[0], stride[1], padding[0], padding[1], dilation[0], dilation[1]]
+    cdef Geometry window = as_geometry(kernel, stride, padding, dilation)
     with nogil:
         R_in[...] = 0
         for m in range(R.shape[0]):
@@ -95,7 +80,7 @@ def conv2d_relevance(
                 for y in range(R.shape[2]):
                     for q in range(R.shape[3]):
                         s[0, o, y, q] = R[m, o, y, q] / denominator[n, o, y, q]
-            add_transposed(s[0], weight, R_in[m], geometry, groups)
+            add_transposed(s[0], weight, R_in[m], window, groups)
             for c in range(a.shape[1]):
                 for y in range(a.shape[2]):
                     for q in range(a.shape[3]):
@@ -104,22 +89,22 @@ def conv2d_relevance(
 
 cdef void add_transposed(
     const real[:, :, ::1] s, const real[:, :, :, ::1] weight, real[:, :, ::1] x,
-    const Py_ssize_t* geometry, Py_ssize_t groups,
+    Geometry window, Py_ssize_t groups,
 ) noexcept nogil:
     # One sample of conv2d_transpose: the loops of conv2d with reading and writing exchanged.
     cdef Py_ssize_t o, c, i, j, y, q, first_channel, top, left
-    cdef Py_ssize_t stride_y = geometry[0], stride_x = geometry[1]
+    cdef Py_ssize_t stride_y = window.stride_y, stride_x = window.stride_x
     cdef Py_ssize_t outputs_per_group = weight.shape[0] // groups
     cdef Span rows, columns
     cdef real w
     for o in range(s.shape[0]):
         first_channel = o // outputs_per_group * weight.shape[1]
         for c in range(weight.shape[1]):
-            for i in range(weight.shape[2]):
-                top = i * geometry[4] - geometry[2]
+            for i in range(window.kernel_y):
+                top = i * window.dilation_y - window.padding_y
                 rows = inside(top, stride_y, x.shape[1], s.shape[1])
-                for j in range(weight.shape[3]):
-                    left = j * geometry[5] - geometry[3]
+                for j in range(window.kernel_x):
+                    left = j * window.dilation_x - window.padding_x
                     columns = inside(left, stride_x, x.shape[2], s.shape[2])
                     w = weight[o, c, i, j]
                     for y in range(rows.first, rows.end):

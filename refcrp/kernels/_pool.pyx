@@ -1,6 +1,12 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # cython: freethreading_compatible=True
-"""Max and average pooling with their adjoints, as plain loops; the wrappers are in `refcrp.kernels`."""
+"""Max and average pooling with their adjoints, as plain loops; the wrappers are in `refcrp.kernels`.
+
+For each place (y, q) of the window the positions (i, j) that see a pixel inside the image form a rectangle,
+so the inner loops need no test.
+"""
+
+from refcrp.kernels._window cimport Geometry, Span, as_geometry, inside
 
 ctypedef fused real:
     float
@@ -12,24 +18,23 @@ def maxpool2d(
     tuple kernel, tuple stride, tuple padding, tuple dilation,
 ):
     """Write the largest value under each place of the window into `z`, its flat index into `winner`."""
-    cdef Py_ssize_t n, c, y, q, i, j, row, column
-    cdef Py_ssize_t kernel_y = kernel[0], kernel_x = kernel[1], stride_y = stride[0], stride_x = stride[1]
-    cdef Py_ssize_t padding_y = padding[0], padding_x = padding[1]
-    cdef Py_ssize_t dilation_y = dilation[0], dilation_x = dilation[1]
+    cdef Py_ssize_t n, c, y, q, i, j, row, column, top, left
+    cdef Geometry window = as_geometry(kernel, stride, padding, dilation)
+    cdef Span rows, columns
     with nogil:
         winner[...] = -1
         for n in range(z.shape[0]):
             for c in range(z.shape[1]):
                 for y in range(z.shape[2]):
+                    top = y * window.stride_y - window.padding_y
+                    rows = inside(top, window.dilation_y, x.shape[2], window.kernel_y)
                     for q in range(z.shape[3]):
-                        for i in range(kernel_y):
-                            row = y * stride_y + i * dilation_y - padding_y
-                            if row < 0 or row >= x.shape[2]:
-                                continue
-                            for j in range(kernel_x):
-                                column = q * stride_x + j * dilation_x - padding_x
-                                if column < 0 or column >= x.shape[3]:
-                                    continue
+                        left = q * window.stride_x - window.padding_x
+                        columns = inside(left, window.dilation_x, x.shape[3], window.kernel_x)
+                        for i in range(rows.first, rows.end):
+                            row = top + i * window.dilation_y
+                            for j in range(columns.first, columns.end):
+                                column = left + j * window.dilation_x
                                 if winner[n, c, y, q] < 0 or x[n, c, row, column] > z[n, c, y, q]:
                                     z[n, c, y, q] = x[n, c, row, column]
                                     winner[n, c, y, q] = row * x.shape[3] + column
@@ -54,25 +59,25 @@ def avgpool2d(
     tuple kernel, tuple stride, tuple padding, tuple dilation,
 ):
     """Write into `z` the sum of what the window sees, divided by `counts` (oh, ow)."""
-    cdef Py_ssize_t n, c, y, q, i, j, row, column
-    cdef Py_ssize_t kernel_y = kernel[0], kernel_x = kernel[1], stride_y = stride[0], stride_x = stride[1]
-    cdef Py_ssize_t padding_y = padding[0], padding_x = padding[1]
-    cdef Py_ssize_t dilation_y = dilation[0], dilation_x = dilation[1]
+    cdef Py_ssize_t n, c, y, q, i, j, row, column, top, left
+    cdef Geometry window = as_geometry(kernel, stride, padding, dilation)
+    cdef Span rows, columns
     cdef real total
     with nogil:
         for n in range(z.shape[0]):
             for c in range(z.shape[1]):
                 for y in range(z.shape[2]):
+                    top = y * window.stride_y - window.padding_y
+                    rows = inside(top, window.dilation_y, x.shape[2], window.kernel_y)
                     for q in range(z.shape[3]):
+                        left = q * window.stride_x - window.padding_x
+                        columns = inside(left, window.dilation_x, x.shape[3], window.kernel_x)
                         total = 0
-                        for i in range(kernel_y):
-                            row = y * stride_y + i * dilation_y - padding_y
-                            if row < 0 or row >= x.shape[2]:
-                                continue
-                            for j in range(kernel_x):
-                                column = q * stride_x + j * dilation_x - padding_x
-                                if 0 <= column < x.shape[3]:
-                                    total = total + x[n, c, row, column]
+                        for i in range(rows.first, rows.end):
+                            row = top + i * window.dilation_y
+                            for j in range(columns.first, columns.end):
+                                column = left + j * window.dilation_x
+                                total = total + x[n, c, row, column]
                         z[n, c, y, q] = total / counts[y, q]
 
 
@@ -81,23 +86,23 @@ def avgpool2d_transpose(
     tuple kernel, tuple stride, tuple padding, tuple dilation,
 ):
     """Write into `x` the adjoint of `avgpool2d` at `s`: the same loops with reading and writing exchanged."""
-    cdef Py_ssize_t n, c, y, q, i, j, row, column
-    cdef Py_ssize_t kernel_y = kernel[0], kernel_x = kernel[1], stride_y = stride[0], stride_x = stride[1]
-    cdef Py_ssize_t padding_y = padding[0], padding_x = padding[1]
-    cdef Py_ssize_t dilation_y = dilation[0], dilation_x = dilation[1]
+    cdef Py_ssize_t n, c, y, q, i, j, row, column, top, left
+    cdef Geometry window = as_geometry(kernel, stride, padding, dilation)
+    cdef Span rows, columns
     cdef real part
     with nogil:
         x[...] = 0
         for n in range(s.shape[0]):
             for c in range(s.shape[1]):
                 for y in range(s.shape[2]):
+                    top = y * window.stride_y - window.padding_y
+                    rows = inside(top, window.dilation_y, x.shape[2], window.kernel_y)
                     for q in range(s.shape[3]):
+                        left = q * window.stride_x - window.padding_x
+                        columns = inside(left, window.dilation_x, x.shape[3], window.kernel_x)
                         part = s[n, c, y, q] / counts[y, q]
-                        for i in range(kernel_y):
-                            row = y * stride_y + i * dilation_y - padding_y
-                            if row < 0 or row >= x.shape[2]:
-                                continue
-                            for j in range(kernel_x):
-                                column = q * stride_x + j * dilation_x - padding_x
-                                if 0 <= column < x.shape[3]:
-                                    x[n, c, row, column] += part
+                        for i in range(rows.first, rows.end):
+                            row = top + i * window.dilation_y
+                            for j in range(columns.first, columns.end):
+                                column = left + j * window.dilation_x
+                                x[n, c, row, column] += part

@@ -130,6 +130,9 @@ def test_shapes_that_do_not_fit_are_errors(rng):
     _, winner = kernels.maxpool2d(x, pool)
     wrong = [
         lambda: kernels.conv2d(x[:, :1], weight, None, window, 1),
+        lambda: kernels.conv2d(x, weight[..., :1], None, window, 1),
+        lambda: kernels.conv2d_transpose(s, weight[..., :1], (2, 4, 4), window, 1),
+        lambda: kernels.conv2d_relevance(s, s, x, weight[..., :1], window, 1),
         lambda: kernels.conv2d_transpose(s[..., 1:], weight, (2, 4, 4), window, 1),
         lambda: kernels.conv2d_transpose(s[:, 1:], weight, (2, 4, 4), window, 1),
         lambda: kernels.conv2d_transpose(s, weight, (1, 4, 4), window, 1),
