@@ -1,29 +1,44 @@
 """Declare the Cython extensions; everything else is in pyproject.toml."""
 
 import os
+import platform
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-# -ffp-contract=off: a fused multiply-add rounds once where the NumPy path rounds twice, and the two
-# must agree. Never -ffast-math: it would let the compiler reorder sums and ignore NaN.
-COMPILE_ARGUMENTS = [] if os.name == "nt" else ["-O3", "-ffp-contract=off"]
+KERNELS = "refcrp/kernels"
+
+# Never -ffast-math: it would let the compiler reorder sums and ignore NaN. In the plain loops no fused
+# multiply-add either (-ffp-contract=off): it rounds once where the NumPy path rounds twice. The
+# micro-kernel's sums have their own order anyway, and are made of fused multiply-adds where there are any.
+PLAIN = [] if os.name == "nt" else ["-O3", "-ffp-contract=off"]
+FUSED = [] if os.name == "nt" else ["-O3", "-ffp-contract=fast"]
+
+
+def extension(name, arguments, *headers):
+    """Describe one extension module."""
+    sources = [f"{KERNELS}/{name}.pyx"]
+    # Sources are named here too, because cythonize replaces them, and a source distribution needs them.
+    depends = sources + [f"{KERNELS}/{header}" for header in headers]
+    return Extension(f"refcrp.kernels.{name}", sources, depends=depends, extra_compile_args=arguments)
+
+
+def simd(name, *arguments):
+    """Describe the driver of convolution for one instruction set."""
+    return extension(name, FUSED + list(arguments), "convolution.pxi", "microkernel.h")
+
 
 extensions = [
-    Extension(
-        f"refcrp.kernels.{name}",
-        [f"refcrp/kernels/{name}.pyx"],
-        # Named here, because cythonize replaces them among the sources, and a source distribution needs them.
-        depends=[f"refcrp/kernels/{name}.pyx", "refcrp/kernels/_window.pxd"],
-        extra_compile_args=COMPILE_ARGUMENTS,
-    )
-    for name in ("_conv", "_pool")
+    extension("_pool", PLAIN, "_window.pxd"),
+    simd("_simd_baseline"),
 ]
+if platform.machine().lower() in ("x86_64", "amd64") and os.name != "nt":
+    extensions += [simd("_simd_v3", "-march=x86-64-v3"), simd("_simd_v4", "-march=x86-64-v4")]
 
 ext_modules = cythonize(extensions, language_level=3)
-for extension in ext_modules:
+for module in ext_modules:
     # Without a C compiler the package installs all the same and runs on NumPy. (Set here, because
     # cythonize does not hand the argument on.)
-    extension.optional = True
+    module.optional = True
 
 setup(ext_modules=ext_modules)

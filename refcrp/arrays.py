@@ -50,6 +50,7 @@ def like(values: Any, array: Array) -> Any:
     return np.asarray(values, dtype=array.dtype)
 
 
+@np.errstate(all="ignore")
 def as_array(values: Any, what: str, dtype: np.dtype[Any] | None = None) -> Array:
     """Give `values` as a checked array: supported type, finite.
 

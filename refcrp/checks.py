@@ -26,11 +26,13 @@ def check_dtype(array: npt.NDArray[Any], what: str) -> None:
 
 
 def check_finite(array: npt.NDArray[Any], what: object, part: str = "") -> None:
-    """Raise `NonFiniteError` if `array`, the `part` of `what`, holds a NaN or an infinity."""
+    """Raise `NonFiniteError` if `array`, the `part` of `what`, holds a NaN or an infinity.
+
+    To be called under ``np.errstate(all="ignore")``.
+    """
     # The sum is not finite if one of its terms is not, and costs no array of booleans.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if array.dtype == object or np.isfinite(array.sum()) or np.isfinite(array).all():
-            return
+    if array.dtype == object or math.isfinite(np.add.reduce(array, axis=None)) or np.isfinite(array).all():
+        return
     first = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
     where = f"{what}: {part}" if part else f"{what}"
     raise NonFiniteError(f"{where}: {array[first]} at index {first}; expected finite numbers only")
@@ -41,6 +43,8 @@ def check_shape(shape: Shape, expected: Shape, what: object, part: str = "") -> 
 
     The message names the `part` of `what`, which is written only then.
     """
+    if shape == expected:
+        return
     fits = len(shape) == len(expected) and all(
         n is None or e is None or n == e for n, e in zip(shape, expected, strict=True)
     )

@@ -21,6 +21,7 @@ __all__ = [
     "condition_masks",
     "condition_neurons",
     "feature_masks",
+    "first_of_equal",
 ]
 
 
@@ -57,6 +58,14 @@ def condition_neurons(
         If the output has no such neuron.
     """
     return tuple(neurons_of(condition, output, selected) for condition in conditions)
+
+
+def first_of_equal(neurons: Sequence[Indices]) -> tuple[list[Indices], Indices]:
+    """Give the distinct ones among the neurons of all conditions, and for each condition which it has."""
+    places: dict[bytes, int] = {}
+    which = [places.setdefault(chosen.tobytes(), len(places)) for chosen in neurons]
+    distinct = [neurons[which.index(place)] for place in range(len(places))]
+    return distinct, np.asarray(which, dtype=np.intp)
 
 
 def neurons_of(condition: Condition, output: Array, selected: Indices) -> Indices:

@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from refcrp.arrays import Array
+from refcrp.batches import condition_batches
 from refcrp.conditions import feature_masks
 from refcrp.errors import ParameterError, ShapeError
 from refcrp.explanation import Explanation
-from refcrp.lrp import LRP, layer_indices, merged
+from refcrp.lrp import LRP, analysis, layer_indices, merged
 from refcrp.selection import FeatureSelector, OutputSelector
 
 __all__ = ["CRP"]
@@ -60,7 +61,7 @@ class CRP:
             )
         object.__setattr__(self, "index", self.lrp.model.index(self.layer))
 
-    @np.errstate(all="ignore")  # results are checked instead
+    @analysis
     def __call__(
         self,
         x: Array,
@@ -68,6 +69,7 @@ class CRP:
         *,
         record: Iterable[int | str] | int | str = (),
         normalize_output_relevance: bool | None = None,
+        batch_size: int | None = None,
     ) -> Explanation:
         """Explain the model's output through each selected feature.
 
@@ -78,6 +80,8 @@ class CRP:
         x : (n, ...) array
         output, record, normalize_output_relevance
             As for `LRP`. Relevances recorded at or above the layer are (n, ...), below it (k n, ...).
+        batch_size : int, optional
+            How many features go down together; as many as memory is meant for, if None.
 
         Returns
         -------
@@ -102,8 +106,13 @@ class CRP:
         name = lrp.model.names[layer]
         features = self.features.select(R_channels, f"layer {name!r}")
 
-        # Each feature keeps the relevance of its own channel, and all go down as one batch.
-        R_in, below = trace.pull(R * feature_masks(features, R.shape), at=layer, record=layers)
+        # Each feature keeps the relevance of its own channel, and all go down together.
+        R_in, below = trace.pull_batches(
+            lambda batch: (R * feature_masks(features[batch], R.shape), {}),
+            condition_batches(len(features), trace.outputs[: layer + 1], batch_size),
+            at=layer,
+            record=layers,
+        )
         recorded = {k: merged(R_k) for k, R_k in below.items()} | above | {layer: R}
         return Explanation(
             input=trace.input,
@@ -117,6 +126,11 @@ class CRP:
             feature_relevance=R_channels.T[features, range(len(R))],
             layer_relevance=R_channels.sum(axis=1),
         )
+
+    @property
+    def threads(self) -> int | None:
+        """How many threads the kernels may use, as the LRP analyzer has it."""
+        return self.lrp.threads
 
     def __repr__(self) -> str:
         return f"CRP(layer={self.lrp.model.names[self.index]!r}, features={self.features!r},\n{self.lrp!r})"

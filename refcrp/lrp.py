@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
 from refcrp.arrays import Array, as_relevance, freeze
-from refcrp.checks import check_finite
+from refcrp.batches import condition_batches
+from refcrp.checks import as_integer, check_finite
 from refcrp.composite import Composite, resolve_rules
-from refcrp.conditions import Condition, Masks, as_conditions, condition_masks, condition_neurons
+from refcrp.conditions import (
+    Condition,
+    Masks,
+    as_conditions,
+    condition_masks,
+    condition_neurons,
+    first_of_equal,
+)
 from refcrp.errors import ParameterError, ShapeError
 from refcrp.explanation import Explanation, LayerValues
+from refcrp.kernels import using_threads
 from refcrp.model import INPUT, Model
 from refcrp.propagation import Pull
 from refcrp.rule import Bound, Rule
 from refcrp.selection import Indices, OutputSelector, output_selector
 from refcrp.tables import aligned
 
-__all__ = ["LRP", "Trace", "layer_indices", "merged"]
+__all__ = ["LRP", "Trace", "analysis", "layer_indices", "merged"]
+
+
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+def analysis(call: Call) -> Call:
+    """Let an analyzer's call use its threads, and no warnings: results are checked instead."""
+
+    @wraps(call)
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with np.errstate(all="ignore"), using_threads(self.threads):
+            return call(self, *args, **kwargs)
+
+    return run  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +62,11 @@ class Trace:
     def output(self) -> Array:
         """The model's output."""
         return self.pulls[-1].output
+
+    @property
+    def outputs(self) -> list[Array]:
+        """The outputs of all layers."""
+        return [pull.output for pull in self.pulls]
 
     def pull(
         self,
@@ -80,6 +110,27 @@ class Trace:
             R = self.pulls[k](R * masks[k] if k in masks else R)
         return R, recorded
 
+    def pull_batches(
+        self,
+        start: Callable[[slice], tuple[Array, Masks]],
+        batches: Iterable[slice],
+        at: int | str,
+        record: Iterable[int] = (),
+    ) -> tuple[Array, dict[int, Array]]:
+        """Carry relevance down from layer `at` to the input, some conditions at a time.
+
+        `start` gives the relevance and the masks of a batch of conditions; the rest is as in `pull`.
+        """
+        results = []
+        for batch in batches:
+            R, masks = start(batch)
+            results.append(self.pull(R, at, masks=masks, record=record))
+        if len(results) == 1:
+            return results[0]
+        relevances, recorded = zip(*results, strict=True)
+        layers = {k: np.concatenate([values[k] for values in recorded]) for k in recorded[0]}
+        return np.concatenate(relevances), layers
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LRP:
@@ -93,6 +144,9 @@ class LRP:
         everywhere by default.
     normalize_output_relevance : bool
         Start with relevance 1 at the selected output neuron; if False, with the neuron's own output.
+    threads : int, optional
+        How many threads the kernels may use; ``REFCRP_NUM_THREADS``, or all processors, if None. Numbers do not
+        depend on it.
 
     Raises
     ------
@@ -110,19 +164,22 @@ class LRP:
     model: Model
     composite: Composite | Rule | Sequence[Rule] | None = None
     normalize_output_relevance: bool = field(default=True, kw_only=True)
+    threads: int | None = field(default=None, kw_only=True)
     rules: tuple[Rule, ...] = field(init=False)
     bound: tuple[Bound, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, Model):
             raise ParameterError(f"LRP: expected a model, got {self.model!r}; load_model() reads one")
+        if self.threads is not None:
+            object.__setattr__(self, "threads", as_integer(self.threads, "LRP: threads", 1))
         rules = resolve_rules(self.composite, self.model)
         object.__setattr__(self, "rules", rules)
         with np.errstate(all="ignore"):  # modified weights are checked instead
             bound = tuple(rule.bind(layer) for rule, layer in zip(rules, self.model, strict=True))
         object.__setattr__(self, "bound", bound)
 
-    @np.errstate(all="ignore")  # results are checked instead
+    @analysis
     def __call__(
         self,
         x: Array,
@@ -131,6 +188,7 @@ class LRP:
         conditions: Iterable[Condition] | None = None,
         record: Iterable[int | str] | int | str = (),
         normalize_output_relevance: bool | None = None,
+        batch_size: int | None = None,
     ) -> Explanation:
         """Explain the model's output for a batch of inputs.
 
@@ -147,6 +205,8 @@ class LRP:
             Index or name of the layers whose activations and relevances to keep.
         normalize_output_relevance : bool, optional
             In place of the analyzer's own.
+        batch_size : int, optional
+            How many conditions go down together; as many as memory is meant for, if None.
 
         Returns
         -------
@@ -169,10 +229,20 @@ class LRP:
         masks: Masks = {}
         if conditions is not None:
             neurons = condition_neurons(conditions, trace.output, selected)
-            masks = condition_masks(conditions, self.model, [pull.output for pull in trace.pulls])
+            masks = condition_masks(conditions, self.model, trace.outputs)
 
-        seed = self.seed(trace, neurons, normalize_output_relevance)
-        R_in, recorded = trace.pull(seed, masks=masks, record=layers)
+        # Down to the first conditioned layer, conditions that start at the same neurons are one.
+        distinct, which = first_of_equal(neurons)
+        top = max(masks, default=len(self.model) - 1)
+        seed = self.seed(trace, distinct, normalize_output_relevance)
+        R, above = trace.pull(seed, down_to=top, record=layers)
+        R_in, recorded = trace.pull_batches(
+            lambda batch: (R[which[batch]], {k: mask[batch] for k, mask in masks.items()}),
+            condition_batches(len(which), trace.outputs[: top + 1], batch_size),
+            at=top,
+            record=layers,
+        )
+        recorded |= {k: R_k[which] for k, R_k in above.items()}
         return Explanation(
             input=trace.input,
             relevance=merged(R_in),

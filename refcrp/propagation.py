@@ -31,14 +31,14 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from refcrp.arrays import Array, like
 from refcrp.checks import check_finite, check_shape
-from refcrp.modifiers import Condition, Modifier, keep, zero
+from refcrp.modifiers import Condition, Modifier, keep, negative, ones, positive, zero
 
 __all__ = [
     "BoundRule",
@@ -90,16 +90,25 @@ class Share:
 
 
 class LinearMap(Protocol):
-    """What propagation needs of a layer: a linear map, its adjoint, and what makes them an output."""
+    """x ↦ W x + b with some W and b, prepared for many inputs, and its adjoint."""
+
+    def linear(self, x: Array) -> Array:
+        """z_j = Σ_i x_i W_ij + b_j."""
+
+    def redistribute(self, R_out: Array, denominator: Array, a: Array) -> Array:
+        """R_i = a_i · Σ_j W_ij · R_j / z_j; denominator and a are of one sample, or of as many as R has."""
+
+
+class LinearMapping(Protocol):
+    """What propagation needs of a layer: its parameters, its map with others, and what makes it an output."""
 
     @property
     def weight(self) -> Array | None: ...  # noqa: D102
     @property
     def bias(self) -> Array | None: ...  # noqa: D102
-    def linear(self, x: Array, weight: Array | None, bias: Array | None) -> Array: ...  # noqa: D102
-    def redistribute(  # noqa: D102
-        self, R_out: Array, denominator: Array, a: Array, weight: Array | None
-    ) -> Array: ...
+    @property
+    def own_map(self) -> LinearMap: ...  # noqa: D102
+    def linear_map(self, weight: Array | None, bias: Array | None) -> LinearMap: ...  # noqa: D102
     def activate(self, z: Array) -> Array: ...  # noqa: D102
 
 
@@ -123,17 +132,17 @@ class Pull:
 class BoundRule:
     """A rule bound to one linear layer."""
 
-    layer: LinearMap
+    layer: LinearMapping
     shares: tuple[BoundShare, ...]
 
     @classmethod
-    def bind(cls, shares: tuple[Share, ...], layer: LinearMap, stabilize: Modifier) -> BoundRule:
+    def bind(cls, shares: tuple[Share, ...], layer: LinearMapping, stabilize: Modifier) -> BoundRule:
         """Modify the weights of `layer` for each share."""
         return cls(layer, tuple(BoundShare.bind(share, layer, stabilize) for share in shares))
 
     def linearize(self, a: Array) -> Pull:
         """Compute the output and all denominators for the input `a`, of shape (batch, ...)."""
-        z = self.layer.linear(a, self.layer.weight, self.layer.bias)
+        z = self.layer.own_map.linear(a)
         check_finite(z, self.layer)
         pulls = [(bound.share.scale, bound.linearize(a, z)) for bound in self.shares]
 
@@ -148,43 +157,98 @@ class BoundShare:
     """A share with the layer's weights modified: once per analyzer."""
 
     share: Share
-    layer: LinearMap
-    weights: tuple[Array | None, ...]  # w_c(W), one a contribution
-    biases: tuple[Array | None, ...]  # b_c(b)
+    layer: LinearMapping
+    terms: tuple[Term, ...]
     stabilize: Modifier
+    known: dict[Any, tuple[Inputs, Array]] = field(default_factory=dict)  # denominators, where they are constant
 
     @classmethod
-    def bind(cls, share: Share, layer: LinearMap, stabilize: Modifier) -> BoundShare:
-        """Modify the weight and the bias of `layer` for each contribution; None where the layer has none."""
-        W, b, contributions = layer.weight, layer.bias, share.contributions
-        weights = (None if W is None else modified(c.weight, W, "weight", layer) for c in contributions)
-        biases = (
-            None if b is None or c.bias is zero else modified(c.bias, b, "bias", layer) for c in contributions
-        )
-        return cls(share, layer, tuple(weights), tuple(biases), stabilize)
+    def bind(cls, share: Share, layer: LinearMapping, stabilize: Modifier) -> BoundShare:
+        """Modify the weight and the bias of `layer` for each contribution."""
+        terms = tuple(Term.bind(contribution, layer) for contribution in share.contributions)
+        return cls(share, layer, tuple(t for t in terms if not t.vanishes) or terms[:1], stabilize)
 
     def linearize(self, a: Array, z_own: Array) -> Callable[[Array], Array]:
-        """z_j = Σ_c sign_c · ( Σ_i in_c(a)_i · w_c(W)_ij + b_c(b)_j ), where `z_own` is the layer's own."""
-        contributions = self.share.contributions
-        inputs = [modified(c.input, a, "input", self.layer) for c in contributions]
-        z = weighted_sum(
-            (c.sign, z_own if c == PLAIN else self.layer.linear(x, W, b))
-            for c, x, W, b in zip(contributions, inputs, self.weights, self.biases, strict=True)
-        )
-        if z is not z_own:  # which has been checked
-            check_finite(z, self.layer)
-        denominator = self.stabilize(z)
+        """Compute the denominators for the input `a`, where `z_own` is the layer's own pre-activation."""
+        inputs, denominator = self.denominators(a, z_own)
         where = None if self.share.where is None else self.share.where(z_own)
 
         def pull(R_out: Array) -> Array:
             """R_i = Σ_c sign_c · in_c(a)_i · Σ_j w_c(W)_ij · R_j / stabilize(z_j)."""
             R = R_out if where is None else np.where(where, R_out, like(0, R_out))
-            return weighted_sum(
-                (c.sign, self.layer.redistribute(R, denominator, x, W))
-                for c, x, W in zip(contributions, inputs, self.weights, strict=True)
-            )
+            return weighted_sum((term.sign, term.map.redistribute(R, denominator, x)) for term, x in inputs)
 
         return pull
+
+    def denominators(self, a: Array, z_own: Array) -> tuple[Inputs, Array]:
+        """z_j = Σ_c sign_c · ( Σ_i in_c(a)_i · w_c(W)_ij + b_c(b)_j ), stabilized, beside each in_c(a)."""
+        key = (a.shape[1:], a.dtype) if self.is_constant else None
+        if key in self.known:
+            return self.known[key]
+        inputs = [(term, x) for term in self.terms if (x := term.input(a)) is not None]
+        inputs = inputs or [(self.terms[0], zero(a))]
+        z = weighted_sum((term.sign, z_own if term.is_plain else term.map.linear(x)) for term, x in inputs)
+        if z is not z_own:  # which has been checked
+            check_finite(z, self.layer)
+        result = inputs, self.stabilize(z)
+        if key is not None:
+            self.known[key] = result
+        return result
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the denominators are the same for all inputs of a shape."""
+        return all(term.contribution.input is ones for term in self.terms)
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """A contribution with the layer's weight modified."""
+
+    contribution: Contribution
+    layer: LinearMapping
+    map: LinearMap  # with w_c(W) and b_c(b)
+    has_bias: bool
+    vanishes: bool  # whether it contributes nothing to any input
+
+    @classmethod
+    def bind(cls, c: Contribution, layer: LinearMapping) -> Term:
+        """Modify the weight and the bias of `layer`; None where it has none."""
+        W, b = layer.weight, layer.bias
+        weight = None if W is None else modified(c.weight, W, "weight", layer)
+        bias = None if b is None or c.bias is zero else modified(c.bias, b, "bias", layer)
+        is_own = weight is W and bias is b
+        linear_map = layer.own_map if is_own else layer.linear_map(weight, bias)
+        vanishes = bias is None and weight is not None and not np.any(weight)
+        return cls(c, layer, linear_map, bias is not None, vanishes)
+
+    @property
+    def sign(self) -> int:
+        """Whether it is added or subtracted."""
+        return self.contribution.sign
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a W + b: what the layer itself computes."""
+        return self.contribution == PLAIN
+
+    def input(self, a: Array) -> Array | None:
+        """in_c(a), or None where that is zero everywhere and contributes nothing.
+
+        Behind a ReLU all inputs are positive, and the negative contributions need no multiplication. What does
+        not depend on the input is the same for all samples, and given for one.
+        """
+        modifier = self.contribution.input
+        if modifier is ones:
+            return ones(a[:1])
+        if modifier is positive and is_nonnegative(a):
+            return a
+        if modifier is negative and not self.has_bias and is_nonnegative(a):
+            return None
+        return modified(modifier, a, "input", self.layer)
+
+
+Inputs = list[tuple[Term, Array]]
 
 
 def modified(modifier: Modifier, array: Array, what: str, layer: object) -> Array:
@@ -194,6 +258,11 @@ def modified(modifier: Modifier, array: Array, what: str, layer: object) -> Arra
         check_shape(np.shape(result), array.shape, layer, f"modified {what}")
         check_finite(result, layer, f"modified {what}")
     return result
+
+
+def is_nonnegative(a: Array) -> bool:
+    """Tell whether no value is below zero."""
+    return bool(a.size and a.min() >= 0)
 
 
 PLAIN = Contribution()  # a W + b: what the layer itself computes

@@ -1,56 +1,46 @@
 """The hot loops, compiled where that is possible.
 
-Each function here takes images with any axes in front of (channels, height, width), brings them into the one
-form that the kernels know, and calls the compiled kernel for float32 and float64 or its specification in
-`refcrp.kernels.reference` for everything else. Shapes that do not fit raise `ShapeError`: a compiled loop
-reads and writes where it is told.
-
-Two environment variables are read once, at import: ``REFCRP_FORCE_NUMPY=1`` leaves the compiled kernels
-aside, ``REFCRP_REQUIRE_COMPILED=1`` makes their absence a `BackendError`.
+`Convolution` holds weights laid out for many inputs; the functions here take images with any axes in front of
+(channels, height, width), bring them into the one form that the kernels know, and call the compiled kernel for
+float32 and float64 or its specification in `refcrp.kernels.reference` for everything else. Shapes that do not
+fit raise `ShapeError`: a compiled loop reads and writes where it is told. `refcrp.kernels.simd` says which
+kernels run, `refcrp.kernels.threads` on how many threads.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 import numpy as np
 
 from refcrp.arrays import Array, like
 from refcrp.checks import check_shape
-from refcrp.errors import BackendError
-from refcrp.kernels import reference
-from refcrp.kernels.window import Pair, Window
+from refcrp.kernels import reference, simd
+from refcrp.kernels.convolution import Convolution
+from refcrp.kernels.layout import as_lanes, as_relevance, in_places
+from refcrp.kernels.simd import CHOSEN, available, runs_compiled
+from refcrp.kernels.threads import default_threads, in_units, using_threads
+from refcrp.kernels.window import Window, geometry
 
-try:
-    from refcrp.kernels import _conv, _pool
-
-    HAS_COMPILED = True
-except ImportError:
-    HAS_COMPILED = False
-
-FORCE_NUMPY = os.environ.get("REFCRP_FORCE_NUMPY", "0") not in ("", "0")
-REQUIRE_COMPILED = os.environ.get("REFCRP_REQUIRE_COMPILED", "0") not in ("", "0")
-USE_COMPILED = HAS_COMPILED and not FORCE_NUMPY
-
-if REQUIRE_COMPILED and not USE_COMPILED:
-    why = "REFCRP_FORCE_NUMPY is set as well" if HAS_COMPILED else f"no compiled kernels beside {__file__}"
-    raise BackendError(
-        f"REFCRP_REQUIRE_COMPILED is set, but {why}; "
-        "install with a C compiler (in a checkout: pip install -e .)"
-    )
+USE_COMPILED = simd.driver is not None
 
 __all__ = [
+    "Convolution",
     "Window",
+    "available",
     "avgpool2d",
     "avgpool2d_transpose",
     "backend",
     "conv2d",
     "conv2d_relevance",
     "conv2d_transpose",
+    "default_threads",
+    "instruction_set",
     "maxpool2d",
+    "maxpool2d_relevance",
     "maxpool2d_transpose",
+    "using_threads",
 ]
 
 
@@ -59,20 +49,14 @@ def backend() -> str:
     return "cython" if USE_COMPILED else "numpy"
 
 
+def instruction_set() -> str:
+    """Tell for which instruction set the convolutions that run were compiled; ``"numpy"`` if none."""
+    return CHOSEN
+
+
 def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: int) -> Array:
     """Convolve ``x`` (..., c, h, w) with `weight` (o, c / groups, kh, kw); see `reference.conv2d`."""
-    check_shape(weight.shape[2:], window.kernel, "conv2d: kernel")
-    check_shape(x.shape[-3:], (weight.shape[1] * groups, None, None), "conv2d: images")
-    images = batched(x)
-    dtype = np.result_type(x, weight)
-    if not runs_compiled(dtype):
-        z = reference.conv2d(images, weight, bias, window, groups)
-    else:
-        z = np.empty((len(images), len(weight), *window.output_size(*images.shape[2:])), dtype)
-        offset = np.zeros(len(weight), dtype) if bias is None else contiguous(bias, dtype)
-        _conv.conv2d(
-            contiguous(images, dtype), contiguous(weight, dtype), offset, z, *geometry(window), groups
-        )
+    z = Convolution(weight, bias, window, groups).linear(batched(x))
     return z.reshape(*x.shape[:-3], *z.shape[1:])
 
 
@@ -80,18 +64,7 @@ def conv2d_transpose(
     s: Array, weight: Array, image_shape: tuple[int, ...], window: Window, groups: int
 ) -> Array:
     """Apply the adjoint of `conv2d` to `s` (..., o, oh, ow); gives (..., c, h, w)."""
-    images, (c, h, w) = batched(s), image_shape
-    check_shape(weight.shape[2:], window.kernel, "conv2d_transpose: kernel")
-    check_shape(s.shape[-3:], (len(weight), *window.output_size(h, w)), "conv2d_transpose: outputs")
-    check_shape((c,), (weight.shape[1] * groups,), "conv2d_transpose: channels")
-    dtype = np.result_type(s, weight)
-    if not runs_compiled(dtype):
-        x = reference.conv2d_transpose(images, weight, (c, h, w), window, groups)
-    else:
-        x = np.empty((len(images), c, h, w), dtype)
-        _conv.conv2d_transpose(
-            contiguous(images, dtype), contiguous(weight, dtype), x, *geometry(window), groups
-        )
+    x = Convolution(weight, None, window, groups).transpose(batched(s), image_shape)
     return x.reshape(*s.shape[:-3], *image_shape)
 
 
@@ -100,22 +73,9 @@ def conv2d_relevance(
 ) -> Array:
     """Redistribute relevance, a ⊙ conv2d_transpose(R / denominator), in one go.
 
-    `R` may have axes in front of those of `denominator` (n, o, oh, ow) and `a` (n, c, h, w).
+    `R` may have an axis in front of those of `denominator` (n, o, oh, ow) and `a` (n, c, h, w).
     """
-    check_shape(weight.shape[2:], window.kernel, "conv2d_relevance: kernel")
-    check_shape(a.shape[1:], (weight.shape[1] * groups, None, None), "conv2d_relevance: inputs")
-    outputs = (len(a), len(weight), *window.output_size(*a.shape[2:]))
-    check_shape(denominator.shape, outputs, "conv2d_relevance: denominator")
-    check_shape(R.shape[-4:], outputs, "conv2d_relevance: relevance")
-    dtype = np.result_type(R, denominator, a, weight)
-    if not runs_compiled(dtype):
-        return reference.conv2d_relevance(R, denominator, a, weight, window, groups)
-    R_out = contiguous(batched(R), dtype)
-    R_in = np.empty((len(R_out), *a.shape[1:]), dtype)
-    s = np.empty((1, *R_out.shape[1:]), dtype)
-    z, a_in, w = (contiguous(part, dtype) for part in (denominator, a, weight))
-    _conv.conv2d_relevance(R_out, z, a_in, w, s, R_in, *geometry(window), groups)
-    return R_in.reshape(*R.shape[:-3], *a.shape[1:])
+    return Convolution(weight, None, window, groups).redistribute(R, denominator, a)
 
 
 def maxpool2d(x: Array, window: Window) -> tuple[Array, Array]:
@@ -124,23 +84,40 @@ def maxpool2d(x: Array, window: Window) -> tuple[Array, Array]:
         return reference.maxpool2d(x, window)
     z = np.empty((*x.shape[:2], *window.output_size(*x.shape[2:])), x.dtype)
     winner = np.empty(z.shape, np.intp)
-    _pool.maxpool2d(contiguous(x, x.dtype), z, winner, *geometry(window))
+    n, c = x.shape[:2]
+    planes = [array.reshape(n * c, *array.shape[2:]) for array in (contiguous(x, x.dtype), z, winner)]
+
+    def pool(first: int, end: int) -> None:
+        simd.pooling.maxpool2d(*planes, *geometry(window), first, end)
+
+    in_units(pool, len(planes[0]), z.size * math.prod(window.kernel))
     return z, winner
 
 
+def maxpool2d_relevance(R: Array, share: Array, winner: Array, image_shape: tuple[int, ...]) -> Array:
+    """Send ``share * R`` back to the winners (n, c, oh, ow) of `maxpool2d`; `R` (n, ...) or (k, n, ...)."""
+    check_shape(R.shape[-4:], winner.shape, "maxpool2d_relevance: outputs")
+    check_shape(share.shape, winner.shape, "maxpool2d_relevance: share")
+    c, h, w = image_shape
+    if not runs_compiled(R.dtype):
+        s = share * R
+        winners = batched(np.broadcast_to(winner, s.shape))
+        images = reference.maxpool2d_transpose(batched(s), winners, (c, h, w))
+        return images.reshape(*R.shape[:-3], *image_shape)
+    images = as_lanes(R, R.dtype)
+    R_in = np.empty((len(images), c, h * w, images.shape[-1]), R.dtype)
+    R_out, shares, winners = in_places(images), in_places(contiguous(share, R.dtype)), in_places(winner)
+
+    def pull(first: int, end: int) -> None:
+        simd.pooling.maxpool2d_relevance(R_out, shares, winners, R_in, first, end)
+
+    in_units(pull, len(images), R_in.size)
+    return as_relevance(R_in.reshape(len(images), c, h, w, images.shape[-1]), R.shape[:-3])
+
+
 def maxpool2d_transpose(s: Array, winner: Array, image_shape: tuple[int, ...]) -> Array:
-    """Send `s` (..., n, c, oh, ow) back to the winners (n, c, oh, ow) of `maxpool2d`."""
-    check_shape(s.shape[-4:], winner.shape, "maxpool2d_transpose: outputs")
-    images, (c, h, w) = batched(s), image_shape
-    if not runs_compiled(s.dtype):
-        x = reference.maxpool2d_transpose(images, np.broadcast_to(winner, s.shape), (c, h, w))
-    else:
-        x = np.empty((len(images), c, h * w), s.dtype)
-        places = (c, s.shape[-2] * s.shape[-1])
-        _pool.maxpool2d_transpose(
-            contiguous(images, s.dtype).reshape(len(images), *places), winner.reshape(len(winner), *places), x
-        )
-    return x.reshape(*s.shape[:-3], *image_shape)
+    """Send `s` (n, c, oh, ow) or (k, n, c, oh, ow) back to the winners (n, c, oh, ow) of `maxpool2d`."""
+    return maxpool2d_relevance(s, np.ones(winner.shape, s.dtype), winner, image_shape)
 
 
 def avgpool2d(x: Array, window: Window, count_include_pad: bool) -> Array:
@@ -149,7 +126,7 @@ def avgpool2d(x: Array, window: Window, count_include_pad: bool) -> Array:
         return reference.avgpool2d(x, window, count_include_pad)
     counts = like(reference.counts(x.shape[2:], window, count_include_pad), x)
     z = np.empty((*x.shape[:2], *counts.shape), x.dtype)
-    _pool.avgpool2d(contiguous(x, x.dtype), counts, z, *geometry(window))
+    simd.pooling.avgpool2d(contiguous(x, x.dtype), counts, z, *geometry(window))
     return z
 
 
@@ -164,13 +141,8 @@ def avgpool2d_transpose(
     else:
         counts = like(reference.counts((h, w), window, count_include_pad), s)
         x = np.empty((len(images), c, h, w), s.dtype)
-        _pool.avgpool2d_transpose(contiguous(images, s.dtype), counts, x, *geometry(window))
+        simd.pooling.avgpool2d_transpose(contiguous(images, s.dtype), counts, x, *geometry(window))
     return x.reshape(*s.shape[:-3], *image_shape)
-
-
-def runs_compiled(dtype: np.dtype[Any]) -> bool:
-    """Tell whether arrays of this type go to the compiled kernels."""
-    return USE_COMPILED and dtype in (np.float32, np.float64)
 
 
 def batched(images: Array) -> Array:
@@ -181,8 +153,3 @@ def batched(images: Array) -> Array:
 def contiguous(array: Array, dtype: np.dtype[Any]) -> Array:
     """Give `array` in the layout and type of the kernels, copying only where it must."""
     return np.ascontiguousarray(array, dtype)
-
-
-def geometry(window: Window) -> tuple[Pair, Pair, Pair, Pair]:
-    """Give the window's settings in the order in which the kernels take them."""
-    return window.kernel, window.stride, window.padding, window.dilation

@@ -14,44 +14,68 @@ ctypedef fused real:
 
 
 def maxpool2d(
-    const real[:, :, :, ::1] x, real[:, :, :, ::1] z, Py_ssize_t[:, :, :, ::1] winner,
-    tuple kernel, tuple stride, tuple padding, tuple dilation,
+    const real[:, :, ::1] x, real[:, :, ::1] z, Py_ssize_t[:, :, ::1] winner,
+    tuple kernel, tuple stride, tuple padding, tuple dilation, Py_ssize_t first, Py_ssize_t end,
 ):
-    """Write the largest value under each place of the window into `z`, its flat index into `winner`."""
-    cdef Py_ssize_t n, c, y, q, i, j, row, column, top, left
+    """Write the largest value under each place of the window into `z`, its flat index into `winner`.
+
+    `x` (planes, h, w), `z` and `winner` (planes, oh, ow); planes from `first` to `end` are done.
+    """
+    cdef Py_ssize_t plane, y, q, i, j, top, left, column, best
     cdef Geometry window = as_geometry(kernel, stride, padding, dilation)
     cdef Span rows, columns
+    cdef real largest
+    cdef const real* row
     with nogil:
-        winner[...] = -1
-        for n in range(z.shape[0]):
-            for c in range(z.shape[1]):
-                for y in range(z.shape[2]):
-                    top = y * window.stride_y - window.padding_y
-                    rows = inside(top, window.dilation_y, x.shape[2], window.kernel_y)
-                    for q in range(z.shape[3]):
-                        left = q * window.stride_x - window.padding_x
-                        columns = inside(left, window.dilation_x, x.shape[3], window.kernel_x)
-                        for i in range(rows.first, rows.end):
-                            row = top + i * window.dilation_y
-                            for j in range(columns.first, columns.end):
-                                column = left + j * window.dilation_x
-                                if winner[n, c, y, q] < 0 or x[n, c, row, column] > z[n, c, y, q]:
-                                    z[n, c, y, q] = x[n, c, row, column]
-                                    winner[n, c, y, q] = row * x.shape[3] + column
+        for plane in range(first, end):
+            for y in range(z.shape[1]):
+                top = y * window.stride_y - window.padding_y
+                rows = inside(top, window.dilation_y, x.shape[1], window.kernel_y)
+                for q in range(z.shape[2]):
+                    left = q * window.stride_x - window.padding_x
+                    columns = inside(left, window.dilation_x, x.shape[2], window.kernel_x)
+                    best = (top + rows.first * window.dilation_y) * x.shape[2]
+                    best += left + columns.first * window.dilation_x
+                    largest = (&x[plane, 0, 0])[best]
+                    for i in range(rows.first, rows.end):
+                        row = &x[plane, top + i * window.dilation_y, 0]
+                        for j in range(columns.first, columns.end):
+                            column = left + j * window.dilation_x
+                            best = row - &x[plane, 0, 0] + column if row[column] > largest else best
+                            largest = row[column] if row[column] > largest else largest
+                    z[plane, y, q] = largest
+                    winner[plane, y, q] = best
 
 
-def maxpool2d_transpose(
-    const real[:, :, ::1] s, const Py_ssize_t[:, :, ::1] winner, real[:, :, ::1] x,
+def maxpool2d_relevance(
+    const real[:, :, :, ::1] R, const real[:, :, ::1] share, const Py_ssize_t[:, :, ::1] winner,
+    real[:, :, :, ::1] R_in, Py_ssize_t first, Py_ssize_t end,
 ):
-    """Add each value of `s` (m, c, places) to the pixel of `x` (m, c, pixels) that won; m = k n."""
-    cdef Py_ssize_t m, n, c, p
+    """Add ``share * R`` to the pixel of `R_in` that won, for images from `first` to `end`.
+
+    `R` (images, c, places, lanes), `R_in` (images, c, pixels, lanes); `share` and `winner` (n, c, places) belong
+    to the image modulo n.
+    """
+    cdef Py_ssize_t image, n, c, p, lane, lanes = R.shape[3]
+    cdef const real* out
+    cdef real* to
+    cdef real part
     with nogil:
-        x[...] = 0
-        for m in range(s.shape[0]):
-            n = m % winner.shape[0]
-            for c in range(s.shape[1]):
-                for p in range(s.shape[2]):
-                    x[m, c, winner[n, c, p]] += s[m, c, p]
+        R_in[first:end] = 0
+        for image in range(first, end):
+            n = image % winner.shape[0]
+            for c in range(R.shape[1]):
+                out = &R[image, c, 0, 0]
+                if lanes == 1:
+                    to = &R_in[image, c, 0, 0]
+                    for p in range(R.shape[2]):
+                        to[winner[n, c, p]] += share[n, c, p] * out[p]
+                    continue
+                for p in range(R.shape[2]):
+                    to = &R_in[image, c, winner[n, c, p], 0]
+                    part = share[n, c, p]
+                    for lane in range(lanes):
+                        to[lane] += part * out[p * lanes + lane]
 
 
 def avgpool2d(

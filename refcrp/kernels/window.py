@@ -39,9 +39,9 @@ class Window:
 
     def output_size(self, height: int, width: int) -> Pair:
         """Count the window's places, vertically and horizontally."""
-        rows, columns = self.output_length(0, height), self.output_length(1, width)
-        assert rows is not None
-        assert columns is not None
+        kernel, stride, padding, dilation = self.kernel, self.stride, self.padding, self.dilation
+        rows = (height + 2 * padding[0] - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
+        columns = (width + 2 * padding[1] - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1
         return rows, columns
 
     def positions(self) -> Iterator[Pair]:
@@ -80,3 +80,8 @@ def as_pair(value: Any, what: str, minimum: int) -> Pair:
     if len(pair) != 2:
         raise ParameterError(f"{what}: expected an integer >= {minimum}, or two, got {value!r}")
     return as_integer(pair[0], what, minimum), as_integer(pair[1], what, minimum)
+
+
+def geometry(window: Window) -> tuple[Pair, Pair, Pair, Pair]:
+    """Give the window's settings in the order in which the compiled loops take them."""
+    return window.kernel, window.stride, window.padding, window.dilation

@@ -12,8 +12,10 @@ from refcrp.arrays import Array
 from refcrp.checks import Shape, as_integer, check_shape
 from refcrp.errors import ShapeError
 from refcrp.kernels.window import Pair, Window, as_pair
+from refcrp.kernels.box import BoxConvolution, is_uniform
 from refcrp.layers.base import ConvLayer
 from refcrp.layers.weighted import WeightedLayer
+from refcrp.propagation import LinearMap
 
 __all__ = ["Conv2d", "windowed_shape"]
 
@@ -73,10 +75,12 @@ class Conv2d(WeightedLayer, ConvLayer):
         assert weight is not None
         return kernels.conv2d_transpose(s, weight, input_shape[-3:], self.window, self.groups)
 
-    def redistribute(self, R_out: Array, denominator: Array, a: Array, weight: Array | None) -> Array:
-        """R_i = a_i · Σ_j W_ij · R_j / z_j, in one kernel."""
+    def linear_map(self, weight: Array | None, bias: Array | None) -> LinearMap:
+        """Lay out the weights for the kernels."""
         assert weight is not None
-        return kernels.conv2d_relevance(R_out, denominator, a, weight, self.window, self.groups)
+        if is_uniform(weight):
+            return BoxConvolution(weight, bias, self.window, self.groups)
+        return kernels.Convolution(weight, bias, self.window, self.groups)
 
     def output_shape(self, shape: Shape) -> Shape:
         """Give (out, oh, ow) for (in, h, w)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from refcrp.arrays import Array
 from refcrp.checks import check_finite
 from refcrp.layers.base import Layer
-from refcrp.propagation import BoundRule
+from refcrp.propagation import BoundRule, LinearMap
 from refcrp.rule import Bound, Rule
 from refcrp.rules import LayerNormRule
 
@@ -52,9 +53,14 @@ class LinearLayer(Layer):
         (..., batch, *input) array
         """
 
-    def redistribute(self, R_out: Array, denominator: Array, a: Array, weight: Array | None) -> Array:
-        """R_i = a_i · Σ_j W_ij · R_j / z_j."""
-        return np.asarray(a * self.transpose(R_out / denominator, weight, a.shape))
+    def linear_map(self, weight: Array | None, bias: Array | None) -> LinearMap:
+        """Give the linear map with these parameters in place of the layer's own, prepared for many inputs."""
+        return PlainMap(self, weight, bias)
+
+    @cached_property
+    def own_map(self) -> LinearMap:
+        """The linear map with the layer's own parameters."""
+        return self.linear_map(self.weight, self.bias)
 
     def activate(self, z: Array) -> Array:
         """Apply the activation function, if the layer has one."""
@@ -62,7 +68,7 @@ class LinearLayer(Layer):
 
     def apply(self, x: Array) -> Array:
         """Compute the output of an input that has been checked."""
-        z = self.linear(x, self.weight, self.bias)
+        z = self.own_map.linear(x)
         check_finite(z, self)
         return self.activate(z)
 
@@ -79,3 +85,20 @@ class LinearLayer(Layer):
         shares = rule.shares()
         if not (shares and all(s.contributions for s in shares)):
             self.refuse(rule, "its shares() hold no contributions")
+
+
+@dataclass(frozen=True, eq=False)
+class PlainMap:
+    """The linear map of a layer with some parameters, by the layer's own two operations."""
+
+    layer: LinearLayer
+    weight: Array | None
+    bias: Array | None
+
+    def linear(self, x: Array) -> Array:
+        """z = W x + b."""
+        return self.layer.linear(x, self.weight, self.bias)
+
+    def redistribute(self, R_out: Array, denominator: Array, a: Array) -> Array:
+        """R_i = a_i · Σ_j W_ij · R_j / z_j."""
+        return np.asarray(a * self.layer.transpose(R_out / denominator, self.weight, a.shape))

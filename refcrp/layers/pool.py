@@ -96,10 +96,10 @@ class MaxPooling(OwnRelevanceLayer):
     def linearize(self, a: Array, stabilize: Modifier) -> Pull:
         """R_winner += z / stabilize(z) · R_j."""
         z, winner = kernels.maxpool2d(a, self.window(a.shape))
-        denominator = stabilize(z)
+        share = z / stabilize(z)
 
         def to_winner(R_out: Array) -> Array:
-            return kernels.maxpool2d_transpose(z * (R_out / denominator), winner, a.shape[1:])
+            return kernels.maxpool2d_relevance(R_out, share, winner, a.shape[1:])
 
         return Pull(z, to_winner)
 

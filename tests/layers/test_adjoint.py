@@ -83,7 +83,7 @@ def test_fused_relevance_is_the_plain_one(case):
     a = rng.normal(size=shape)
     z = layer.linear(a, layer.weight, None)
     denominator, R = rng.uniform(1, 2, size=z.shape), rng.normal(size=(2, *z.shape))
-    fused = layer.redistribute(R, denominator, a, layer.weight)
+    fused = layer.linear_map(layer.weight, None).redistribute(R, denominator, a)
     plain = a * layer.transpose(R / denominator, layer.weight, a.shape)
     np.testing.assert_allclose(fused, plain, rtol=1e-12, atol=1e-12 * max(1, np.abs(plain).max()))
 

@@ -1,0 +1,169 @@
+# The driver of convolution: cut the image into panels, pack them, multiply, store. It is compiled once for each
+# instruction set. docs/kernels.md explains it with a drawing; refcrp/kernels/taps.py lays out the weights.
+
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+include "elements.pxi"
+include "panels.pxi"
+include "relevance.pxi"
+
+
+def supported():
+    """Tell which of the instruction sets beyond the baseline this machine has."""
+    levels = {"x86-64-v4": has_x86_64_v4(), "x86-64-v3": has_x86_64_v3()}
+    return tuple(name for name, is_there in levels.items() if is_there)
+
+
+def tile_shape(Py_ssize_t itemsize):
+    """Give the rows and columns of the micro-kernel's tile for elements of `itemsize` bytes."""
+    return TILE_ROWS, tile_columns_float() if itemsize == sizeof(float) else tile_columns_double()
+
+
+def convolve(
+    const real[:, :, :, :, ::1] source, const real[::1] weights, const int[:, ::1] offsets,
+    const real[::1] bias, const real[:, :, :, ::1] factor, const unsigned char[:, ::1] active,
+    real[:, :, :, :, ::1] target, tuple step, tuple first, tuple stride,
+    Py_ssize_t groups, Py_ssize_t depth_channels, Py_ssize_t panels, Py_ssize_t chunks,
+    bint skips_zeros, bint packs, Py_ssize_t first_unit, Py_ssize_t end_unit,
+):
+    """Compute units of a convolution: each some panels of one image, for some of the outputs.
+
+    At the place (u, v) of the grid, ``target[n, o, first + (u, v) stride, l]`` becomes the sum over channels c
+    and taps t of ``weights[o, c, t] * source[n, c, (u, v) step + offsets[t], l]``, plus ``bias[o]``, or times
+    ``factor[n % len(factor), o, ...]`` at that place of the target.
+
+    Parameters
+    ----------
+    source : (n, groups c, h, w, lanes) array
+        With margins, so that every tap sees something.
+    weights : array, packed by `refcrp.kernels.taps.packed`
+    offsets : (taps, 2) array
+    bias : (groups o,) array or None
+    factor : (m, groups o, th, tw) array or None
+    active : (n, groups c) array or None
+        0 for channels that hold only zeros, and are not looked at.
+    target : (n, groups o, th, tw, lanes) array
+    step, first, stride : (int, int)
+    groups, depth_channels : int
+        As the weights were packed.
+    panels, chunks : int
+        How many panels, and one of how many parts of the outputs, are a unit.
+    skips_zeros : bool
+        Whether to leave out rows of zeros.
+    packs : bool
+        Whether panels are packed, or read where they are, which needs ``step == (1, 1)``.
+    first_unit, end_unit : int
+    """
+    cdef Task task
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL)
+    cdef Py_ssize_t unit, t
+    task.groups, task.channels = groups, source.shape[1] // groups
+    task.lanes, task.taps = source.shape[4], offsets.shape[0]
+    task.height, task.width = source.shape[2], source.shape[3] * task.lanes
+    task.outputs, task.target_width = target.shape[1] // groups, target.shape[3]
+    task.target_size = target.shape[2] * target.shape[3]
+    task.step_y, task.step_x = step
+    task.first_y, task.first_x = first
+    task.stride_y, task.stride_x = stride
+    task.rows = (target.shape[2] - task.first_y + task.stride_y - 1) // task.stride_y
+    task.columns = (target.shape[3] - task.first_x + task.stride_x - 1) // task.stride_x * task.lanes
+    # A grid as wide as the source has all columns of a panel side by side there, and some that are no places.
+    task.pitch = task.columns if packs else task.width
+    task.depth_channels, task.panels, task.chunks = depth_channels, panels, chunks
+    task.factor_images = 1 if factor is None else factor.shape[0]
+    task.skips_zeros, task.packs, task.longest_shift = skips_zeros, packs, 0
+    task.blocks = (task.outputs + TILE_ROWS - 1) // TILE_ROWS
+    task.depth = min(depth_channels, task.channels) * task.taps
+    task.panel_size = (task.depth + 1) * columns  # the last copy may run over into one more row
+    task.source_size = source.shape[0] * source.shape[1] * task.height * task.width
+    cdef const real* bias_start = NULL if bias is None else &bias[0]
+    cdef const real* factor_start = NULL if factor is None else &factor[0, 0, 0, 0]
+    cdef const unsigned char* active_start = NULL if active is None else &active[0, 0]
+    cdef Py_ssize_t tiles_size = ((task.blocks + chunks - 1) // chunks) * panels * TILE_ROWS * columns
+    cdef size_t bytes = (panels * task.panel_size + tiles_size) * sizeof(real) + 64
+    cdef void* memory = malloc(bytes)
+    cdef Py_ssize_t* shifts = <Py_ssize_t*>malloc((task.taps + 2 * task.depth) * sizeof(Py_ssize_t))
+    cdef int* kept = <int*>malloc((panels + 1) * task.depth * sizeof(int))
+    cdef real* packed = <real*>((<size_t>memory + 63) & ~<size_t>63)
+    if memory == NULL or shifts == NULL or kept == NULL:
+        free(memory)
+        free(shifts)
+        free(kept)
+        raise MemoryError
+    with nogil:
+        for t in range(task.taps):
+            shifts[t] = offsets[t, 0] * task.width + offsets[t, 1] * task.lanes
+            task.longest_shift = max(task.longest_shift, shifts[t])
+        for t in range(task.depth):
+            shifts[task.taps + t] = t * columns
+        task.shifts, task.packed_places = shifts, shifts + task.taps
+        for unit in range(first_unit, end_unit):
+            convolve_unit(
+                unit, &task, &source[0, 0, 0, 0, 0], &weights[0], bias_start, factor_start, active_start,
+                &target[0, 0, 0, 0, 0], packed, packed + panels * task.panel_size, kept,
+                shifts + task.taps + task.depth,
+            )
+        free(memory)
+        free(shifts)
+        free(kept)
+
+
+cdef void convolve_unit(
+    Py_ssize_t unit, const Task* task, const real* source, const real* weights, const real* bias,
+    const real* factor, const unsigned char* active, real* target, real* packed, real* tiles,
+    int* kept, Py_ssize_t* places,
+) noexcept nogil:
+    cdef Panel panel[MOST_PANELS]
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), tile_size = TILE_ROWS * columns
+    cdef Py_ssize_t image_panels = (task.rows * task.pitch + columns - 1) // columns
+    cdef Py_ssize_t image_units = (image_panels + task.panels - 1) // task.panels
+    # unit = ((image * groups + group) * image_units + which panels) * chunks + chunk
+    cdef Py_ssize_t chunk = unit % task.chunks
+    cdef Py_ssize_t first_panel = unit // task.chunks % image_units * task.panels
+    cdef Py_ssize_t image_group = unit // task.chunks // image_units
+    cdef Py_ssize_t image = image_group // task.groups, group = image_group % task.groups
+    cdef Py_ssize_t count = min(task.panels, image_panels - first_panel)
+    cdef Py_ssize_t first_block = task.blocks * chunk // task.chunks
+    cdef Py_ssize_t end_block = task.blocks * (chunk + 1) // task.chunks
+    cdef Py_ssize_t offset = image_group * task.channels * task.height * task.width
+    cdef Py_ssize_t c, end, b, p, depth
+    cdef const real* block_weights
+    weights += group * task.blocks * TILE_ROWS * task.channels * task.taps
+    if active != NULL:
+        active += image_group * task.channels
+    for p in range(count):
+        cut_into_runs(task, (first_panel + p) * columns, columns, &panel[p])
+        panel[p].is_packed = task.packs or not is_readable(task, offset + panel[p].start, columns)
+    memset(tiles, 0, (end_block - first_block) * count * tile_size * sizeof(real))
+    c = 0
+    while c < task.channels:
+        end = min(c + task.depth_channels, task.channels)
+        depth = 0 if task.packs else list_rows(task, active, c, end, kept + task.panels * task.depth, places)
+        for p in range(count):
+            if panel[p].is_packed:
+                panel[p].depth = pack(
+                    task, &panel[p], source, offset, active, c, end, packed + p * task.panel_size,
+                    kept + p * task.depth,
+                )
+        for b in range(first_block, end_block):
+            block_weights = weights + (c * task.blocks + b * (end - c)) * task.taps * TILE_ROWS
+            for p in range(count):
+                if panel[p].is_packed:
+                    multiply_add(
+                        panel[p].depth, kept + p * task.depth, task.packed_places, block_weights,
+                        packed + p * task.panel_size, tiles + ((b - first_block) * count + p) * tile_size,
+                    )
+                else:
+                    multiply_add(
+                        depth, kept + task.panels * task.depth, places, block_weights,
+                        source + offset + panel[p].start, tiles + ((b - first_block) * count + p) * tile_size,
+                    )
+        c = end
+    for b in range(first_block, end_block):
+        for p in range(count):
+            store(
+                task, &panel[p], tiles + ((b - first_block) * count + p) * tile_size, image,
+                group * task.outputs + b * TILE_ROWS, min(TILE_ROWS, task.outputs - b * TILE_ROWS),
+                bias, factor, target,
+            )

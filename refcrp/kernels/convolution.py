@@ -1,0 +1,233 @@
+"""Convolution with given weights, laid out once for many inputs: forward, adjoint, relevance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from refcrp.arrays import Array
+from refcrp.checks import check_shape
+from refcrp.kernels import reference, simd
+from refcrp.kernels.layout import ENOUGH_LANES, as_lanes, as_relevance, conditions_last, in_places
+from refcrp.kernels.taps import Gathering, Phase, adjoint, forward
+from refcrp.kernels.threads import in_units, threads
+from refcrp.kernels.window import Window
+
+__all__ = ["Convolution"]
+
+PANELS = 4  # of the image, packed together for all outputs
+FEW_OUTPUTS = 16  # below, packing a panel takes longer than what is saved by having it packed
+FEW = 0.25  # channels with relevance, of all: below, the others are left out one by one
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """Cross-correlation with one weight and bias: z = W * x + b, and its adjoint.
+
+    Parameters
+    ----------
+    weight : (o, c / groups, kh, kw) array
+    bias : (o,) array or None
+    window : Window
+    groups : int
+    """
+
+    weight: Array
+    bias: Array | None
+    window: Window
+    groups: int
+
+    def __post_init__(self) -> None:
+        check_shape(self.weight.shape[2:], self.window.kernel, "convolution: kernel")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave the laid out weights behind when copied or sent elsewhere."""
+        return Convolution, (self.weight, self.bias, self.window, self.groups)
+
+    def linear(self, x: Array) -> Array:
+        """z[n,o,y,q] = b[o] + Σ_cij W[o,c,i,j] · x[n, c, y·stride + i·dilation - padding, ...].
+
+        Parameters
+        ----------
+        x : (n, c, h, w) array
+
+        Returns
+        -------
+        (n, o, oh, ow) array
+        """
+        check_shape(x.shape, (None, self.channels, None, None), "convolution: images")
+        dtype = common_dtype(x, self.weight)
+        if not simd.runs_compiled(dtype):
+            return reference.conv2d(x, self.weight, self.bias, self.window, self.groups)
+        z = np.empty((len(x), len(self.weight), *self.window.output_size(*x.shape[2:]), 1), dtype)
+        bias = None if self.bias is None else np.ascontiguousarray(self.bias, dtype)
+        gathering, images = self.forward(dtype), as_lanes(x, dtype)
+        run(gathering.phases[0], with_margin(gathering, images, z), z, bias=bias)
+        return z[..., 0]
+
+    def transpose(self, s: Array, image_shape: tuple[int, ...]) -> Array:
+        """Apply the adjoint: <linear(x), s> = <x, transpose(s)> without the bias.
+
+        Parameters
+        ----------
+        s : (n, o, oh, ow) array
+        image_shape : (c, h, w)
+
+        Returns
+        -------
+        (n, c, h, w) array
+        """
+        self.check_adjoint(s.shape, image_shape)
+        dtype = common_dtype(s, self.weight)
+        if not simd.runs_compiled(dtype):
+            return reference.conv2d_transpose(s, self.weight, image_shape, self.window, self.groups)  # type: ignore[arg-type]
+        return self.pull(as_lanes(s, dtype), image_shape)[..., 0]
+
+    def redistribute(self, R_out: Array, denominator: Array, a: Array) -> Array:
+        """R_i = a_i · Σ_j W_ij · R_j / z_j.
+
+        Parameters
+        ----------
+        R_out : (n, o, oh, ow) or (k, n, o, oh, ow) array
+            Channels without relevance cost nothing.
+        denominator : (n, o, oh, ow) array, or (1, o, oh, ow) for all samples
+        a : (n, c, h, w) array, or (1, c, h, w) for all samples
+
+        Returns
+        -------
+        (n, c, h, w) or (k, n, c, h, w) array
+        """
+        self.check_adjoint(R_out.shape[-4:], a.shape[1:])
+        check_shape(denominator.shape[1:], R_out.shape[-3:], "convolution: denominator")
+        n = R_out.shape[-4]
+        for name, length in ("denominator", len(denominator)), ("inputs", len(a)):
+            check_shape((length,), (n if length != 1 else 1,), f"convolution: {name}")
+        dtype = common_dtype(R_out, denominator, a, self.weight)
+        if not simd.runs_compiled(dtype):
+            return reference.conv2d_relevance(R_out, denominator, a, self.weight, self.window, self.groups)
+        R = as_lanes(R_out, dtype)
+        active = active_channels(R)
+        if R.shape[-1] == 1 and len(R) >= ENOUGH_LANES * n and active.sum() > FEW * active.size:
+            R = conditions_last(R, n)
+            active = active_channels(R)
+        z, factor = (np.ascontiguousarray(array, dtype) for array in (denominator, a))
+        return as_relevance(self.pull(R, a.shape[1:], z, factor, active), R_out.shape[:-3])
+
+    def pull(
+        self,
+        R: Array,
+        image_shape: tuple[int, ...],
+        denominator: Array | None = None,
+        factor: Array | None = None,
+        active: Array | None = None,
+    ) -> Array:
+        """Apply the adjoint to images `R` (m, o, oh, ow, lanes), divided before and multiplied after."""
+        gathering = self.adjoint(R.dtype)
+        # Pixels that no tap sees belong to no phase, and stay zero.
+        make = np.empty if len(gathering.phases) == math.prod(self.window.stride) else np.zeros
+        target = make((len(R), *image_shape, R.shape[-1]), R.dtype)
+        s = with_margin(gathering, R, target, denominator, active)
+        for phase in gathering.phases:
+            run(phase, s, target, factor=factor, active=active)
+        return target
+
+    @property
+    def channels(self) -> int:
+        """How many channels the input has."""
+        return self.weight.shape[1] * self.groups
+
+    def check_adjoint(self, outputs: tuple[int, ...], image_shape: tuple[int, ...]) -> None:
+        """Raise `ShapeError` unless `outputs` (n, o, oh, ow) and an image go together."""
+        check_shape(image_shape, (self.channels, None, None), "convolution: inputs")
+        expected = (None, len(self.weight), *self.window.output_size(*image_shape[1:]))
+        check_shape(outputs, expected, "convolution: outputs")
+
+    def forward(self, dtype: np.dtype[Any]) -> Gathering:
+        """Give the weights as `linear` needs them."""
+        is_own = dtype == self.weight.dtype
+        return self.own_forward if is_own else forward(self.weight.astype(dtype), self.window, self.groups)
+
+    def adjoint(self, dtype: np.dtype[Any]) -> Gathering:
+        """Give the weights as `transpose` needs them."""
+        is_own = dtype == self.weight.dtype
+        return self.own_adjoint if is_own else adjoint(self.weight.astype(dtype), self.window, self.groups)
+
+    @cached_property
+    def own_forward(self) -> Gathering:
+        """The weights laid out for `linear`, in their own type."""
+        return forward(self.weight, self.window, self.groups)
+
+    @cached_property
+    def own_adjoint(self) -> Gathering:
+        """The weights laid out for the adjoint, in their own type."""
+        return adjoint(self.weight, self.window, self.groups)
+
+
+def common_dtype(*arrays: Array) -> np.dtype[Any]:
+    """Give the type in which arrays are computed with each other."""
+    first = arrays[0].dtype
+    return first if all(a.dtype is first for a in arrays) else np.result_type(*arrays)
+
+
+def run(
+    phase: Phase,
+    source: Array,
+    target: Array,
+    *,
+    bias: Array | None = None,
+    factor: Array | None = None,
+    active: Array | None = None,
+) -> None:
+    """Compute what one phase contributes to `target`; images (m, c, h, w, lanes) both."""
+    rows, columns = phase.places(target.shape[2:4])
+    if rows <= 0 or columns <= 0 or not len(target):
+        return
+    lanes = target.shape[-1]
+    packs = phase.step != (1, 1) or phase.outputs > FEW_OUTPUTS or lanes > 1
+    places = rows * (columns * lanes if packs else source.shape[3] * lanes)
+    panels = -(-places // simd.driver.tile_shape(source.itemsize)[1])
+    image_units = len(target) * phase.groups * -(-panels // PANELS)
+    # Where there are too few units for the threads, the outputs are cut too; each part packs for itself.
+    chunks = 1 if image_units >= 4 * threads() else min(4, -(-phase.outputs // 64))
+
+    def convolve(first: int, end: int) -> None:
+        simd.driver.convolve(
+            source, phase.weights, phase.offsets, bias, factor, active, target, phase.step, phase.first,
+            phase.stride, phase.groups, phase.depth_channels, PANELS, chunks, lanes > 1, packs, first, end,
+        )  # fmt: skip
+
+    operations = len(target) * places * len(phase.weights)
+    in_units(convolve, image_units * chunks, operations)
+
+
+def active_channels(R: Array) -> Array:
+    """Tell which channels of images (m, c, h, w, lanes) hold any relevance, (m, c)."""
+    active = np.empty(R.shape[:2], np.uint8)
+    planes = in_places(R)
+    in_units(lambda first, end: simd.driver.find_active(planes, active, first, end), len(R), active.size)
+    return active
+
+
+def with_margin(
+    gathering: Gathering,
+    images: Array,
+    target: Array,
+    denominator: Array | None = None,
+    active: Array | None = None,
+) -> Array:
+    """Give images (m, c, h, w, lanes), divided, with the zeros around them that `target` sees."""
+    size = gathering.source_size(images.shape[2:4], target.shape[2:4])
+    if denominator is None and size == images.shape[2:4]:
+        return images
+    source = np.empty((*images.shape[:2], *size, images.shape[-1]), images.dtype)
+
+    def spread(first: int, end: int) -> None:
+        simd.driver.spread(images, denominator, active, source, *gathering.margin, first, end)
+
+    in_units(spread, len(images), images.size)
+    return source

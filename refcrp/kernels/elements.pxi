@@ -1,0 +1,64 @@
+# The micro-kernel for both element types, under one name.
+
+cdef extern from *:
+    """
+    #define REAL float
+    #define NAMED(f) f##_float
+    #include "microkernel.h"
+    #undef REAL
+    #undef NAMED
+    #define REAL double
+    #define NAMED(f) f##_double
+    #include "microkernel.h"
+    """
+    enum:
+        TILE_ROWS
+    Py_ssize_t tile_columns_float() noexcept nogil
+    Py_ssize_t tile_columns_double() noexcept nogil
+    void multiply_add_float(
+        Py_ssize_t, const int*, const Py_ssize_t*, const float*, const float*, float*) noexcept nogil
+    void multiply_add_double(
+        Py_ssize_t, const int*, const Py_ssize_t*, const double*, const double*, double*) noexcept nogil
+    void copy_columns_float(float*, const float*) noexcept nogil
+    void copy_columns_double(double*, const double*) noexcept nogil
+    bint any_column_float(const float*) noexcept nogil
+    bint any_column_double(const double*) noexcept nogil
+
+cdef extern from "cpu.h" nogil:
+    bint has_x86_64_v3()
+    bint has_x86_64_v4()
+
+ctypedef fused real:
+    float
+    double
+
+cdef enum:
+    MOST_COLUMNS = 32  # of a tile, on any instruction set
+    MOST_PANELS = 8  # in a unit
+
+
+cdef inline Py_ssize_t tile_columns(const real* array) noexcept nogil:
+    return tile_columns_float() if real is float else tile_columns_double()
+
+
+cdef inline void multiply_add(
+    Py_ssize_t depth, const int* rows, const Py_ssize_t* places, const real* weights, const real* image, real* tile,
+) noexcept nogil:
+    if real is float:
+        multiply_add_float(depth, rows, places, weights, image, tile)
+    else:
+        multiply_add_double(depth, rows, places, weights, image, tile)
+
+
+cdef inline void copy_columns(real* to, const real* start) noexcept nogil:
+    if real is float:
+        copy_columns_float(to, start)
+    else:
+        copy_columns_double(to, start)
+
+
+cdef inline bint any_column(const real* row) noexcept nogil:
+    if real is float:
+        return any_column_float(row)
+    else:
+        return any_column_double(row)

@@ -1,0 +1,156 @@
+# Panels: as many neighbouring places of the grid as a tile has columns.
+
+
+cdef struct Task:
+    # The work, but for its arrays; see `convolve`. Lengths along a row count elements, pixels * lanes.
+    Py_ssize_t groups, channels, height, width, source_size  # of the source; channels of one group
+    Py_ssize_t outputs, target_width, target_size  # of the target; outputs of one group, width in pixels
+    Py_ssize_t lanes, taps
+    Py_ssize_t step_y, step_x, first_y, first_x, stride_y, stride_x
+    Py_ssize_t rows, columns, pitch  # of the grid; from one row to the next
+    Py_ssize_t depth_channels, depth, blocks, panels, panel_size, chunks, factor_images
+    bint skips_zeros, packs
+    const Py_ssize_t* shifts  # from a place of the window to what each tap sees
+    Py_ssize_t longest_shift
+    const Py_ssize_t* packed_places  # where the rows of a packed panel start
+
+
+cdef struct Run:
+    # Columns of a panel that lie side by side in source and target: how many, and where they start in each.
+    Py_ssize_t column, length, start, target
+
+
+cdef struct Panel:
+    Py_ssize_t start, runs, depth  # depth: how many rows are packed
+    bint is_packed
+    Run run[MOST_COLUMNS]
+
+
+cdef void cut_into_runs(const Task* task, Py_ssize_t first, Py_ssize_t columns, Panel* panel) noexcept nogil:
+    # The panel's columns are the places from `first` on, row by row, lane by lane.
+    cdef Py_ssize_t end = min(first + columns, task.rows * task.pitch)
+    cdef Py_ssize_t place = first, u, v, length
+    cdef Run* run
+    panel.start, panel.runs = first, 0
+    while place < end:
+        u, v = place // task.pitch, place % task.pitch
+        if v >= task.columns:  # no place: the row is over
+            place += task.pitch - v
+            continue
+        length = task.columns - v if task.step_x == 1 and task.stride_x == 1 else task.lanes - v % task.lanes
+        run = &panel.run[panel.runs]
+        run.column, run.length = place - first, min(length, end - place)
+        run.start = u * task.step_y * task.width + v // task.lanes * task.step_x * task.lanes + v % task.lanes
+        run.target = v % task.lanes + task.lanes * (
+            (task.first_y + u * task.stride_y) * task.target_width + task.first_x + v // task.lanes * task.stride_x
+        )
+        panel.runs += 1
+        place += run.length
+
+
+cdef bint is_readable(const Task* task, Py_ssize_t start, Py_ssize_t columns) noexcept nogil:
+    # Whether whole rows of a tile can be read from there on, in all channels, by all taps.
+    return start + (task.channels - 1) * task.height * task.width + task.longest_shift + columns <= (
+        task.source_size
+    )
+
+
+cdef Py_ssize_t list_rows(
+    const Task* task, const unsigned char* active, Py_ssize_t first, Py_ssize_t end, int* kept, Py_ssize_t* places,
+) noexcept nogil:
+    # The rows of panels that are read where they are.
+    cdef Py_ssize_t c, t, depth = 0
+    for c in range(first, end):
+        if active != NULL and not active[c]:
+            continue
+        for t in range(task.taps):
+            kept[depth] = <int>((c - first) * task.taps + t)
+            places[depth] = c * task.height * task.width + task.shifts[t]
+            depth += 1
+    return depth
+
+
+cdef Py_ssize_t pack(
+    const Task* task, const Panel* panel, const real* source, Py_ssize_t offset, const unsigned char* active,
+    Py_ssize_t first, Py_ssize_t end, real* packed, int* kept,
+) noexcept nogil:
+    # One row a channel and tap: what the tap sees from the panel's places. Says how many rows were kept.
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), depth = 0, c, t
+    cdef Py_ssize_t size = task.height * task.width
+    cdef const real* seen
+    cdef real* row = packed
+    cdef bint is_free
+    for c in range(first, end):
+        if active != NULL and not active[c]:
+            continue
+        seen = source + offset + c * size
+        is_free = offset + (c + 1) * size + columns <= task.source_size
+        for t in range(task.taps):
+            if is_free:
+                copy_freely(panel, seen + task.shifts[t], row)
+            else:
+                copy_exactly(panel, seen + task.shifts[t], row)
+            kept[depth] = <int>((c - first) * task.taps + t)
+            if not task.skips_zeros or any_column(row):
+                depth += 1
+                row += columns
+    return depth
+
+
+cdef inline void copy_freely(const Panel* panel, const real* seen, real* row) noexcept nogil:
+    # Each run at a tile's full width: what is too much, the next run or row writes over.
+    cdef Py_ssize_t r
+    for r in range(panel.runs):
+        copy_columns(row + panel.run[r].column, seen + panel.run[r].start)
+
+
+cdef void copy_exactly(const Panel* panel, const real* seen, real* row) noexcept nogil:
+    # At the end of the source, where there is nothing more to read.
+    cdef Py_ssize_t r, j
+    for r in range(panel.runs):
+        for j in range(panel.run[r].length):
+            row[panel.run[r].column + j] = seen[panel.run[r].start + j]
+
+
+cdef void store(
+    const Task* task, const Panel* panel, const real* tile, Py_ssize_t image, Py_ssize_t first_output,
+    Py_ssize_t outputs, const real* bias, const real* factor, real* target,
+) noexcept nogil:
+    # Write a tile, plus the bias or times the factor, for `outputs` outputs from `first_output` on.
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), all_outputs = task.groups * task.outputs, i, j, r
+    cdef const Run* run
+    cdef const real* row
+    cdef const real* by
+    cdef real* out
+    cdef real offset
+    for i in range(outputs):
+        for r in range(panel.runs):
+            run = &panel.run[r]
+            row = tile + i * columns + run.column
+            out = target + (image * all_outputs + first_output + i) * task.target_size * task.lanes + run.target
+            if factor == NULL:
+                offset = 0 if bias == NULL else bias[first_output + i]
+                for j in range(run.length):
+                    out[j] = row[j] + offset
+                continue
+            by = factor + (image % task.factor_images * all_outputs + first_output + i) * task.target_size
+            if task.lanes == 1:
+                by += run.target
+                for j in range(run.length):
+                    out[j] = row[j] * by[j]
+            else:
+                store_lanes(task.lanes, run, row, by, out)
+
+
+cdef inline void store_lanes(
+    Py_ssize_t lanes, const Run* run, const real* row, const real* factor, real* out
+) noexcept nogil:
+    # All lanes of a pixel have one factor.
+    cdef Py_ssize_t j = 0, end
+    cdef real by
+    while j < run.length:
+        by = factor[(run.target + j) // lanes]
+        end = min(run.length, j + lanes - (run.target + j) % lanes)
+        while j < end:
+            out[j] = row[j] * by
+            j += 1

@@ -1,0 +1,85 @@
+"""Threads for the compiled kernels.
+
+A kernel's work is cut into units, each of which writes results of its own, always in the same way: numbers do
+not depend on how many threads there are, nor on which one takes what. docs/decisions/0007-threads.md says why
+these are Python's threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from refcrp.checks import as_integer
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+__all__ = ["default_threads", "in_units", "threads", "using_threads"]
+
+WORTH_A_THREAD = 2_000_000  # elementary operations, about 0.1 ms: what handing work over costs, and some more
+PIECES = 4  # for each thread, so that one that is held up leaves the rest to the others
+
+
+def default_threads() -> int:
+    """Give the number of threads where none is asked for: ``REFCRP_NUM_THREADS``, or one for each processor."""
+    given = os.environ.get("REFCRP_NUM_THREADS", "")
+    if given:
+        return as_integer(int(given) if given.isdecimal() else given, "REFCRP_NUM_THREADS", 1)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+limit: ContextVar[int] = ContextVar("refcrp_threads", default=default_threads())
+
+
+def threads() -> int:
+    """Tell how many threads kernels may use here."""
+    return limit.get()
+
+
+@contextmanager
+def using_threads(count: int | None) -> Iterator[None]:
+    """Let the kernels called inside use `count` threads, in this thread of the program only; None: no change."""
+    if count is None:
+        yield
+        return
+    token = limit.set(count)
+    try:
+        yield
+    finally:
+        limit.reset(token)
+
+
+def in_units(kernel: Callable[[int, int], None], units: int, operations: float) -> None:
+    """Call ``kernel(first, end)`` so that all of 0 <= unit < `units` are done, on threads if that is worth it."""
+    workers = min(limit.get(), units, int(operations / WORTH_A_THREAD))
+    if workers <= 1:
+        kernel(0, units)
+        return
+    pieces = min(units, workers * PIECES)
+    ticket = itertools.count()  # next() on it is atomic
+
+    def work() -> None:
+        while (piece := next(ticket)) < pieces:
+            kernel(units * piece // pieces, units * (piece + 1) // pieces)
+
+    helpers = [pool(os.getpid()).submit(work) for _ in range(workers - 1)]
+    try:
+        work()
+    finally:
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
+
+
+@lru_cache(maxsize=1)
+def pool(process: int) -> ThreadPoolExecutor:
+    """Give the threads of this process, which are started as they are needed; a forked one gets its own."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - many a run needs no thread
+
+    return ThreadPoolExecutor(max_workers=max(64, os.cpu_count() or 1), thread_name_prefix="refcrp")
