@@ -18,7 +18,7 @@ from refcrp.errors import RefcrpError
 from refcrp.explanation import Explanation
 from refcrp.heatmap import heatmap
 from refcrp.io import load_model, save_model
-from refcrp.kernels import backend
+from refcrp.kernels import backend, show_config
 from refcrp.layers import ConvLayer, DropoutLayer, NormalizationLayer, PoolingLayer, ReshapingLayer
 from refcrp.lrp import LRP, Trace
 from refcrp.model import Model, Sequential
@@ -117,5 +117,6 @@ __all__ = [
     "load_digits",
     "load_model",
     "save_model",
+    "show_config",
     "strip_softmax",
 ]

@@ -43,14 +43,19 @@ def check_shape(shape: Shape, expected: Shape, what: object, part: str = "") -> 
 
     The message names the `part` of `what`, which is written only then.
     """
-    if shape == expected:
-        return
-    fits = len(shape) == len(expected) and all(
-        n is None or e is None or n == e for n, e in zip(shape, expected, strict=True)
-    )
-    if not fits:
+    if shape != expected and not fits(shape, expected):
         where = f"{what}: {part}" if part else f"{what}"
         raise ShapeError(f"{where}: got shape {show_shape(shape)}, expected {show_shape(expected)}")
+
+
+def fits(shape: Shape, expected: Shape) -> bool:
+    """Tell whether two shapes are the same, as far as they are known."""
+    if len(shape) != len(expected):
+        return False
+    for n, e in zip(shape, expected, strict=True):  # noqa: SIM110 - called often, and faster than all()
+        if n != e and n is not None and e is not None:
+            return False
+    return True
 
 
 def show_shape(shape: Shape) -> str:

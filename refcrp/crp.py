@@ -108,7 +108,7 @@ class CRP:
 
         # Each feature keeps the relevance of its own channel, and all go down together.
         R_in, below = trace.pull_batches(
-            lambda batch: (R * feature_masks(features[batch], R.shape), {}),
+            lambda batch: (R[None], {layer: feature_masks(features[batch], R.shape)}),
             condition_batches(len(features), trace.outputs[: layer + 1], batch_size),
             at=layer,
             record=layers,

@@ -107,7 +107,7 @@ class Trace:
         for k in range(start, stop, -1):
             if k in record:
                 recorded[k] = R
-            R = self.pulls[k](R * masks[k] if k in masks else R)
+            R = self.pulls[k](R * masks[k].astype(R.dtype) if k in masks else R)
         return R, recorded
 
     def pull_batches(
@@ -145,8 +145,8 @@ class LRP:
     normalize_output_relevance : bool
         Start with relevance 1 at the selected output neuron; if False, with the neuron's own output.
     threads : int, optional
-        How many threads the kernels may use; ``REFCRP_NUM_THREADS``, or all processors, if None. Numbers do not
-        depend on it.
+        How many threads the kernels may use; ``REFCRP_NUM_THREADS``, or all processors, if None. Numbers do
+        not depend on it.
 
     Raises
     ------
@@ -261,7 +261,6 @@ class LRP:
         pulls: list[Pull] = []
         for node, bound in zip(self.model.nodes, self.bound, strict=True):
             pulls.append(bound.linearize(x if node.source == INPUT else pulls[node.source].output))
-            check_finite(pulls[-1].output, node.layer)
         return Trace(self.model, x, tuple(pulls))
 
     def select(self, trace: Trace, output: int | Iterable[int] | OutputSelector | None) -> Indices:
@@ -279,8 +278,9 @@ class LRP:
         output = trace.output
         values = np.ones_like(output) if normalize else output
         R = np.zeros((len(neurons), *output.shape), dtype=output.dtype)
+        sample = np.arange(len(output))[:, None]
         for row, chosen in zip(R, neurons, strict=True):
-            np.put_along_axis(row, chosen, np.take_along_axis(values, chosen, axis=1), axis=1)
+            row[sample, chosen] = values[sample, chosen]
         return R
 
     def by_name(self, values: Mapping[int, Array]) -> LayerValues:

@@ -121,7 +121,7 @@ def stabilize(z: Array, epsilon: Any) -> Array:
 
     Zero counts as positive (``sign(0) = 1``), so that no denominator is ever zero.
     """
-    if z.dtype not in (np.float32, np.float64):
+    if z.dtype.char not in "fd":
         epsilon = like(epsilon, z)
         return np.asarray(z + np.where(z < 0, -epsilon, epsilon))
     step = np.copysign(float(epsilon), z + 0)  # -0.0 + 0 is +0.0

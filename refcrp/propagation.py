@@ -32,6 +32,7 @@ import functools
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -103,13 +104,13 @@ class LinearMapping(Protocol):
     """What propagation needs of a layer: its parameters, its map with others, and what makes it an output."""
 
     @property
-    def weight(self) -> Array | None: ...  # noqa: D102
+    def weight(self) -> Array | None: ...
     @property
-    def bias(self) -> Array | None: ...  # noqa: D102
+    def bias(self) -> Array | None: ...
     @property
-    def own_map(self) -> LinearMap: ...  # noqa: D102
-    def linear_map(self, weight: Array | None, bias: Array | None) -> LinearMap: ...  # noqa: D102
-    def activate(self, z: Array) -> Array: ...  # noqa: D102
+    def own_map(self) -> LinearMap: ...
+    def linear_map(self, weight: Array | None, bias: Array | None) -> LinearMap: ...
+    def activate(self, z: Array) -> Array: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +150,10 @@ class BoundRule:
         def pull(R_out: Array) -> Array:
             return weighted_sum((scale, pull_share(R_out)) for scale, pull_share in pulls)
 
-        return Pull(self.layer.activate(z), pull)
+        y = self.layer.activate(z)
+        if y is not z:
+            check_finite(y, self.layer)
+        return Pull(y, pull)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +164,7 @@ class BoundShare:
     layer: LinearMapping
     terms: tuple[Term, ...]
     stabilize: Modifier
-    known: dict[Any, tuple[Inputs, Array]] = field(default_factory=dict)  # denominators, where they are constant
+    known: dict[Any, tuple[Inputs, Array]] = field(default_factory=dict)  # constant denominators, by shape
 
     @classmethod
     def bind(cls, share: Share, layer: LinearMapping, stabilize: Modifier) -> BoundShare:
@@ -195,7 +199,7 @@ class BoundShare:
             self.known[key] = result
         return result
 
-    @property
+    @cached_property
     def is_constant(self) -> bool:
         """Whether the denominators are the same for all inputs of a shape."""
         return all(term.contribution.input is ones for term in self.terms)
@@ -227,7 +231,7 @@ class Term:
         """Whether it is added or subtracted."""
         return self.contribution.sign
 
-    @property
+    @cached_property
     def is_plain(self) -> bool:
         """Whether it is a W + b: what the layer itself computes."""
         return self.contribution == PLAIN
@@ -235,7 +239,7 @@ class Term:
     def input(self, a: Array) -> Array | None:
         """in_c(a), or None where that is zero everywhere and contributes nothing.
 
-        Behind a ReLU all inputs are positive, and the negative contributions need no multiplication. What does
+        Behind a ReLU no input is negative, and the negative contributions need no multiplication. What does
         not depend on the input is the same for all samples, and given for one.
         """
         modifier = self.contribution.input
@@ -270,5 +274,5 @@ PLAIN = Contribution()  # a W + b: what the layer itself computes
 
 def weighted_sum(terms: Iterable[tuple[Any, Array]]) -> Array:
     """Σ factor · term over pairs (factor, term), one at least, in their order."""
-    weighted = (term if factor == 1 else like(factor, term) * term for factor, term in terms)
-    return np.asarray(functools.reduce(operator.add, weighted))
+    weighted = [term if factor == 1 else like(factor, term) * term for factor, term in terms]
+    return weighted[0] if len(weighted) == 1 else np.asarray(functools.reduce(operator.add, weighted))

@@ -1,15 +1,16 @@
 """The hot loops, compiled where that is possible.
 
-`Convolution` holds weights laid out for many inputs; the functions here take images with any axes in front of
-(channels, height, width), bring them into the one form that the kernels know, and call the compiled kernel for
-float32 and float64 or its specification in `refcrp.kernels.reference` for everything else. Shapes that do not
-fit raise `ShapeError`: a compiled loop reads and writes where it is told. `refcrp.kernels.simd` says which
-kernels run, `refcrp.kernels.threads` on how many threads.
+`Convolution` holds weights laid out for many inputs; the functions here take images with any axes in front
+of (channels, height, width), bring them into the one form that the kernels know, and call the compiled kernel
+for float32 and float64 or its specification in `refcrp.kernels.reference` for everything else. Shapes that do
+not fit raise `ShapeError`: a compiled loop reads and writes where it is told. `refcrp.kernels.simd` chooses
+which kernels run, `refcrp.kernels.threads` on how many threads.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,14 @@ from refcrp.kernels import reference, simd
 from refcrp.kernels.convolution import Convolution
 from refcrp.kernels.layout import as_lanes, as_relevance, in_places
 from refcrp.kernels.simd import CHOSEN, available, runs_compiled
-from refcrp.kernels.threads import default_threads, in_units, using_threads
+from refcrp.kernels.threads import in_units, threads, using_threads
 from refcrp.kernels.window import Window, geometry
+from refcrp.tables import aligned
 
 USE_COMPILED = simd.driver is not None
 
 __all__ = [
+    "Config",
     "Convolution",
     "Window",
     "available",
@@ -35,11 +38,10 @@ __all__ = [
     "conv2d",
     "conv2d_relevance",
     "conv2d_transpose",
-    "default_threads",
-    "instruction_set",
     "maxpool2d",
     "maxpool2d_relevance",
     "maxpool2d_transpose",
+    "show_config",
     "using_threads",
 ]
 
@@ -49,9 +51,52 @@ def backend() -> str:
     return "cython" if USE_COMPILED else "numpy"
 
 
-def instruction_set() -> str:
-    """Tell for which instruction set the convolutions that run were compiled; ``"numpy"`` if none."""
-    return CHOSEN
+@dataclass(frozen=True)
+class Config:
+    """What runs, and what could; see `show_config`.
+
+    Attributes
+    ----------
+    backend : str
+        ``"cython"`` or ``"numpy"``.
+    instruction_set : str
+        For which the convolutions that run were compiled; ``"numpy"`` if none.
+    available : tuple of str
+        The instruction sets that this build and this machine have, best first; ``REFCRP_SIMD`` chooses.
+    tile : (int, int)
+        Rows and columns of the micro-kernel for float32; (0, 0) if none.
+    threads : int
+        How many threads kernels may use where none are asked for; ``REFCRP_NUM_THREADS`` chooses.
+    """
+
+    backend: str
+    instruction_set: str
+    available: tuple[str, ...]
+    tile: tuple[int, int]
+    threads: int
+
+    def __str__(self) -> str:
+        rows = [
+            ("backend", self.backend),
+            ("instruction set", self.instruction_set),
+            ("available", ", ".join(self.available) or "none"),
+            ("tile", f"{self.tile[0]} x {self.tile[1]}"),
+            ("threads", str(self.threads)),
+        ]
+        return "\n".join(aligned(rows, ("  ",)))
+
+
+def show_config() -> Config:
+    """Tell which kernels run, for which instruction set, and on how many threads.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> rc.show_config().threads >= 1
+    True
+    """
+    tile = simd.driver.tile_shape(4) if USE_COMPILED else (0, 0)
+    return Config(backend(), CHOSEN, available(), tile, threads())
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, window: Window, groups: int) -> Array:

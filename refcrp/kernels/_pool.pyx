@@ -53,8 +53,8 @@ def maxpool2d_relevance(
 ):
     """Add ``share * R`` to the pixel of `R_in` that won, for images from `first` to `end`.
 
-    `R` (images, c, places, lanes), `R_in` (images, c, pixels, lanes); `share` and `winner` (n, c, places) belong
-    to the image modulo n.
+    `R` (images, c, places, lanes), `R_in` (images, c, pixels, lanes); `share` and `winner` (n, c, places)
+    belong to the image modulo n.
     """
     cdef Py_ssize_t image, n, c, p, lane, lanes = R.shape[3]
     cdef const real* out

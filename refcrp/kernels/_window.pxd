@@ -30,6 +30,9 @@ cdef inline Span inside(
 ) noexcept nogil:
     # Which of the pixels offset + n * step, n < count, lie inside 0 <= pixel < length.
     cdef Span span
+    if offset >= 0 and offset + (count - 1) * step < length:  # all of them, which needs no division
+        span.first, span.end = 0, count
+        return span
     span.first = 0 if offset >= 0 else (-offset + step - 1) // step
     span.end = 0 if offset >= length else (length - 1 - offset) // step + 1
     if span.end > count:

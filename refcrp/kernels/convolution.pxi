@@ -1,5 +1,5 @@
-# The driver of convolution: cut the image into panels, pack them, multiply, store. It is compiled once for each
-# instruction set. docs/kernels.md explains it with a drawing; refcrp/kernels/taps.py lays out the weights.
+# The driver of convolution: cut the image into panels, pack them, multiply, store. It is compiled once for
+# each instruction set. docs/kernels.md explains it with a drawing; refcrp/kernels/taps.py packs the weights.
 
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
@@ -29,9 +29,9 @@ def convolve(
 ):
     """Compute units of a convolution: each some panels of one image, for some of the outputs.
 
-    At the place (u, v) of the grid, ``target[n, o, first + (u, v) stride, l]`` becomes the sum over channels c
-    and taps t of ``weights[o, c, t] * source[n, c, (u, v) step + offsets[t], l]``, plus ``bias[o]``, or times
-    ``factor[n % len(factor), o, ...]`` at that place of the target.
+    At the place (u, v) of the grid, ``target[n, o, first + (u, v) stride, l]`` becomes the sum over channels
+    c and taps t of ``weights[o, c, t] * source[n, c, (u, v) step + offsets[t], l]``, plus ``bias[o]``, or
+    times ``factor[n % len(factor), o, ...]`` at that place of the target.
 
     Parameters
     ----------

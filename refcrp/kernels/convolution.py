@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -139,7 +138,7 @@ class Convolution:
     @property
     def channels(self) -> int:
         """How many channels the input has."""
-        return self.weight.shape[1] * self.groups
+        return int(self.weight.shape[1]) * self.groups
 
     def check_adjoint(self, outputs: tuple[int, ...], image_shape: tuple[int, ...]) -> None:
         """Raise `ShapeError` unless `outputs` (n, o, oh, ow) and an image go together."""

@@ -21,6 +21,7 @@ cdef extern from *:
         Py_ssize_t, const int*, const Py_ssize_t*, const double*, const double*, double*) noexcept nogil
     void copy_columns_float(float*, const float*) noexcept nogil
     void copy_columns_double(double*, const double*) noexcept nogil
+    void prefetch(const void*) noexcept nogil
     bint any_column_float(const float*) noexcept nogil
     bint any_column_double(const double*) noexcept nogil
 
@@ -42,7 +43,8 @@ cdef inline Py_ssize_t tile_columns(const real* array) noexcept nogil:
 
 
 cdef inline void multiply_add(
-    Py_ssize_t depth, const int* rows, const Py_ssize_t* places, const real* weights, const real* image, real* tile,
+    Py_ssize_t depth, const int* rows, const Py_ssize_t* places, const real* weights, const real* image,
+    real* tile,
 ) noexcept nogil:
     if real is float:
         multiply_add_float(depth, rows, places, weights, image, tile)

@@ -1,10 +1,10 @@
 """How the compiled kernels see relevance: images with lanes.
 
-Relevance of k conditions is an array (k, n, c, h, w). Its memory may be ordered so as it is written, or with the
-conditions last, (n, c, h, w, k): then the k values of one pixel lie side by side, are zero in the same places
-(where the activation is zero, so is all relevance), and a vector register holds those of several conditions.
-Which of the two it is nobody but the kernels needs to know. They take images (m, c, h, w, lanes): m = k n images
-of one lane each, or m = n images of k lanes.
+Relevance of k conditions is an array (k, n, c, h, w). Its memory may be ordered so as it is written, or with
+the conditions last, (n, c, h, w, k): then the k values of one pixel lie side by side, are zero in the same
+places (where the activation is zero, so is all relevance), and a vector register holds those of several
+conditions. Which of the two it is nobody but the kernels needs to know. They take images (m, c, h, w, lanes):
+m = k n images of one lane each, or m = n images of k lanes.
 """
 
 from __future__ import annotations

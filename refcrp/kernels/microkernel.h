@@ -25,6 +25,13 @@
 #define VECTOR_BYTES 16 /* 4 x 2 of 16: products need registers too, without fused multiply-add */
 #define TILE_ROWS 4
 #endif
+
+/* Ask for the cache line at `place`, which will be read soon. */
+#if defined(__GNUC__)
+#define prefetch(place) __builtin_prefetch(place)
+#else
+#define prefetch(place) ((void)0)
+#endif
 #endif
 
 #define LANES ((Py_ssize_t)(VECTOR_BYTES / sizeof(REAL)))

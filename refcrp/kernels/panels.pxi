@@ -29,7 +29,7 @@ cdef struct Panel:
 cdef void cut_into_runs(const Task* task, Py_ssize_t first, Py_ssize_t columns, Panel* panel) noexcept nogil:
     # The panel's columns are the places from `first` on, row by row, lane by lane.
     cdef Py_ssize_t end = min(first + columns, task.rows * task.pitch)
-    cdef Py_ssize_t place = first, u, v, length
+    cdef Py_ssize_t place = first, u, v, length, pixel, lane, y, x
     cdef Run* run
     panel.start, panel.runs = first, 0
     while place < end:
@@ -37,13 +37,14 @@ cdef void cut_into_runs(const Task* task, Py_ssize_t first, Py_ssize_t columns, 
         if v >= task.columns:  # no place: the row is over
             place += task.pitch - v
             continue
+        # Neighbours on the grid are neighbours in source and target too; or else only the lanes of a pixel.
         length = task.columns - v if task.step_x == 1 and task.stride_x == 1 else task.lanes - v % task.lanes
         run = &panel.run[panel.runs]
         run.column, run.length = place - first, min(length, end - place)
-        run.start = u * task.step_y * task.width + v // task.lanes * task.step_x * task.lanes + v % task.lanes
-        run.target = v % task.lanes + task.lanes * (
-            (task.first_y + u * task.stride_y) * task.target_width + task.first_x + v // task.lanes * task.stride_x
-        )
+        pixel, lane = v // task.lanes, v % task.lanes
+        run.start = u * task.step_y * task.width + pixel * task.step_x * task.lanes + lane
+        y, x = task.first_y + u * task.stride_y, task.first_x + pixel * task.stride_x
+        run.target = (y * task.target_width + x) * task.lanes + lane
         panel.runs += 1
         place += run.length
 
@@ -56,7 +57,8 @@ cdef bint is_readable(const Task* task, Py_ssize_t start, Py_ssize_t columns) no
 
 
 cdef Py_ssize_t list_rows(
-    const Task* task, const unsigned char* active, Py_ssize_t first, Py_ssize_t end, int* kept, Py_ssize_t* places,
+    const Task* task, const unsigned char* active, Py_ssize_t first, Py_ssize_t end, int* kept,
+    Py_ssize_t* places,
 ) noexcept nogil:
     # The rows of panels that are read where they are.
     cdef Py_ssize_t c, t, depth = 0
@@ -80,6 +82,7 @@ cdef Py_ssize_t pack(
     cdef const real* seen
     cdef real* row = packed
     cdef bint is_free
+    cdef Py_ssize_t is_kept
     for c in range(first, end):
         if active != NULL and not active[c]:
             continue
@@ -91,15 +94,16 @@ cdef Py_ssize_t pack(
             else:
                 copy_exactly(panel, seen + task.shifts[t], row)
             kept[depth] = <int>((c - first) * task.taps + t)
-            if not task.skips_zeros or any_column(row):
-                depth += 1
-                row += columns
+            is_kept = not task.skips_zeros or any_column(row)  # and no branch: nobody can predict it
+            depth += is_kept
+            row += is_kept * columns
     return depth
 
 
 cdef inline void copy_freely(const Panel* panel, const real* seen, real* row) noexcept nogil:
     # Each run at a tile's full width: what is too much, the next run or row writes over.
     cdef Py_ssize_t r
+    prefetch(seen + panel.run[0].start + 4 * tile_columns(row))
     for r in range(panel.runs):
         copy_columns(row + panel.run[r].column, seen + panel.run[r].start)
 
@@ -117,23 +121,29 @@ cdef void store(
     Py_ssize_t outputs, const real* bias, const real* factor, real* target,
 ) noexcept nogil:
     # Write a tile, plus the bias or times the factor, for `outputs` outputs from `first_output` on.
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), all_outputs = task.groups * task.outputs, i, j, r
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), i, j, r, output, factor_output
     cdef const Run* run
     cdef const real* row
     cdef const real* by
     cdef real* out
     cdef real offset
     for i in range(outputs):
+        output = image * task.groups * task.outputs + first_output + i
+        factor_output = image % task.factor_images * task.groups * task.outputs + first_output + i
         for r in range(panel.runs):
             run = &panel.run[r]
             row = tile + i * columns + run.column
-            out = target + (image * all_outputs + first_output + i) * task.target_size * task.lanes + run.target
+            out = target + output * task.target_size * task.lanes + run.target
             if factor == NULL:
                 offset = 0 if bias == NULL else bias[first_output + i]
-                for j in range(run.length):
-                    out[j] = row[j] + offset
+                if run.length == columns:  # a constant: no loop remains
+                    for j in range(columns):
+                        out[j] = row[j] + offset
+                else:
+                    for j in range(run.length):
+                        out[j] = row[j] + offset
                 continue
-            by = factor + (image % task.factor_images * all_outputs + first_output + i) * task.target_size
+            by = factor + factor_output * task.target_size
             if task.lanes == 1:
                 by += run.target
                 for j in range(run.length):

@@ -6,14 +6,16 @@ from refcrp.kernels._window cimport Geometry, Span, as_geometry, inside
 
 
 def find_active(const real[:, :, :, ::1] R, unsigned char[:, ::1] active, Py_ssize_t first, Py_ssize_t end):
-    """Tell which planes of `R` (n, c, places, lanes) hold anything but zeros, for images from `first` to `end`."""
-    cdef Py_ssize_t n, c, p, size = R.shape[2] * R.shape[3]
+    """Tell which planes of `R` (n, c, places, lanes) hold more than zeros; images from `first` to `end`."""
+    cdef Py_ssize_t n, c, p, size = R.shape[2] * R.shape[3], columns = tile_columns[real](<real*>NULL)
     cdef const real* plane
     with nogil:
         for n in range(first, end):
             for c in range(R.shape[1]):
                 plane = &R[n, c, 0, 0]
                 p = 0
+                while p + columns <= size and not any_column(plane + p):
+                    p += columns
                 while p < size and plane[p] == 0:
                     p += 1
                 active[n, c] = p < size
@@ -67,7 +69,8 @@ cdef inline void divide(
 
 def box_transpose(
     const real[:, :, :, :, ::1] R, const real[:, :, :, ::1] denominator, real[:, :, :, :, ::1] target,
-    real[::1] room, tuple kernel, tuple stride, tuple padding, tuple dilation, Py_ssize_t first, Py_ssize_t end,
+    real[::1] room, tuple kernel, tuple stride, tuple padding, tuple dilation,
+    Py_ssize_t first, Py_ssize_t end,
 ):
     """Sum R / denominator over the outputs of each group, and send it to all pixels under the window.
 
@@ -85,7 +88,7 @@ def box_transpose(
     cdef Geometry window = as_geometry(kernel, stride, padding, dilation)
     cdef Py_ssize_t groups = target.shape[1], outputs = R.shape[1] // groups
     cdef Py_ssize_t lanes = R.shape[4], width = R.shape[3] * lanes
-    cdef Py_ssize_t m, g, o, y, i, j, x
+    cdef Py_ssize_t m, g, o, y, i, x, above
     cdef Span rows
     cdef real* total = &room[0]
     cdef real* quotient = total + width
@@ -105,11 +108,10 @@ def box_transpose(
                         for x in range(width):
                             total[x] += quotient[x]
                     send_along_row(&window, total, R.shape[3], target.shape[3], lanes, line)
-                    rows = inside(
-                        y * window.stride_y - window.padding_y, window.dilation_y, target.shape[2], window.kernel_y
-                    )
+                    above = y * window.stride_y - window.padding_y
+                    rows = inside(above, window.dilation_y, target.shape[2], window.kernel_y)
                     for i in range(rows.first, rows.end):
-                        to = &target[m, g, y * window.stride_y - window.padding_y + i * window.dilation_y, 0, 0]
+                        to = &target[m, g, above + i * window.dilation_y, 0, 0]
                         for x in range(target.shape[3] * lanes):
                             to[x] += line[x]
 

@@ -2,8 +2,8 @@
 
 The driver of convolution is compiled once for each instruction set, and the best one this machine has is
 taken. Environment variables, all read at import: ``REFCRP_SIMD`` names another one (`INSTRUCTION_SETS`),
-``REFCRP_FORCE_NUMPY=1`` leaves all compiled kernels aside, ``REFCRP_REQUIRE_COMPILED=1`` makes their absence a
-`BackendError`.
+``REFCRP_FORCE_NUMPY=1`` leaves all compiled kernels aside, ``REFCRP_REQUIRE_COMPILED=1`` makes their absence
+a `BackendError`.
 """
 
 from __future__ import annotations
@@ -76,4 +76,4 @@ check_required()
 
 def runs_compiled(dtype: np.dtype[Any]) -> bool:
     """Tell whether arrays of this type go to the compiled kernels."""
-    return driver is not None and dtype in (np.float32, np.float64)
+    return driver is not None and dtype.char in "fd"

@@ -6,8 +6,8 @@ A phase is a grid of places (u, v) of the target that all see the source through
 
 The forward convolution is one phase: step is its stride, and each position (i, j) of the window is a tap. The
 adjoint is a convolution too: with stride 1 it is one phase, with the kernel flipped; with a larger stride the
-pixels whose coordinates have the same remainder see the outputs through the same positions, one phase for each
-remainder.
+pixels whose coordinates have the same remainder see the outputs through the same positions, one phase for
+each remainder.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def adjoint(weight: Array, window: Window, groups: int) -> Gathering:
 
 
 def positions_seen(window: Window, axis: int, pixel: int) -> dict[int, int]:
-    """Give the positions p of the window that see the pixels pixel + u stride, and from which place, less u."""
+    """Give the positions of the window that see the pixels pixel + u stride, each with its place less u."""
     stride, seen = window.stride[axis], {}
     for p in range(window.kernel[axis]):
         distance = pixel + window.padding[axis] - p * window.dilation[axis]
@@ -118,16 +118,15 @@ def phase(taps: Array, offsets: list[Pair], step: Pair, first: Pair, stride: Pai
 def packed(taps: Array, rows: int, depth_channels: int) -> Array:
     """Lay out weights (groups, outputs, channels, taps) in the order in which the driver reads them.
 
-    By group, by `depth_channels` channels, by blocks of `rows` outputs (the last one filled up with zeros): a row
-    for each channel and tap, of one weight for each output of the block.
+    By group, by `depth_channels` channels, by blocks of `rows` outputs (the last one filled up with zeros): a
+    row for each channel and tap, of one weight for each output of the block.
     """
     groups, outputs, channels, _ = taps.shape
     blocks = -(-outputs // rows)
     filled = np.zeros((groups, blocks * rows, *taps.shape[2:]), taps.dtype)
     filled[:, :outputs] = taps
-    by_block = filled.reshape(groups, blocks, rows, channels, -1)
-    parts = [
-        by_block[:, :, :, c : c + depth_channels].reshape(groups, blocks, rows, -1).swapaxes(2, 3).reshape(groups, -1)
-        for c in range(0, channels, depth_channels)
-    ]
+    parts = []
+    for c in range(0, channels, depth_channels):
+        part = filled[:, :, c : c + depth_channels].reshape(groups, blocks, rows, -1)
+        parts.append(part.swapaxes(2, 3).reshape(groups, -1))
     return np.ascontiguousarray(np.concatenate(parts, axis=1).reshape(-1))

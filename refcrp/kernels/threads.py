@@ -27,24 +27,25 @@ PIECES = 4  # for each thread, so that one that is held up leaves the rest to th
 
 
 def default_threads() -> int:
-    """Give the number of threads where none is asked for: ``REFCRP_NUM_THREADS``, or one for each processor."""
+    """Give how many threads there are unless asked for: ``REFCRP_NUM_THREADS``, or one a processor."""
     given = os.environ.get("REFCRP_NUM_THREADS", "")
     if given:
         return as_integer(int(given) if given.isdecimal() else given, "REFCRP_NUM_THREADS", 1)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-limit: ContextVar[int] = ContextVar("refcrp_threads", default=default_threads())
+DEFAULT_THREADS = default_threads()
+limit: ContextVar[int | None] = ContextVar("refcrp_threads", default=None)
 
 
 def threads() -> int:
     """Tell how many threads kernels may use here."""
-    return limit.get()
+    return limit.get() or DEFAULT_THREADS
 
 
 @contextmanager
 def using_threads(count: int | None) -> Iterator[None]:
-    """Let the kernels called inside use `count` threads, in this thread of the program only; None: no change."""
+    """Let the kernels called inside, by this thread, use `count` threads; None changes nothing."""
     if count is None:
         yield
         return
@@ -56,8 +57,8 @@ def using_threads(count: int | None) -> Iterator[None]:
 
 
 def in_units(kernel: Callable[[int, int], None], units: int, operations: float) -> None:
-    """Call ``kernel(first, end)`` so that all of 0 <= unit < `units` are done, on threads if that is worth it."""
-    workers = min(limit.get(), units, int(operations / WORTH_A_THREAD))
+    """Call ``kernel(first, end)`` so that units 0 to `units` are done, on threads if that is worth it."""
+    workers = min(threads(), units, int(operations / WORTH_A_THREAD))
     if workers <= 1:
         kernel(0, units)
         return

@@ -222,7 +222,9 @@ class PassedOn:
 
     def linearize(self, a: Array) -> Pull:
         """Remember the shape of the input."""
-        return reshaping_pull(self.layer.apply(a), a)
+        output = self.layer.apply(a)
+        check_finite(output, self.layer)
+        return reshaping_pull(output, a)
 
 
 def reshaping_pull(output: Array, a: Array) -> Pull:

@@ -11,8 +11,8 @@ from refcrp import kernels
 from refcrp.arrays import Array
 from refcrp.checks import Shape, as_integer, check_shape
 from refcrp.errors import ShapeError
-from refcrp.kernels.window import Pair, Window, as_pair
 from refcrp.kernels.box import BoxConvolution, is_uniform
+from refcrp.kernels.window import Pair, Window, as_pair
 from refcrp.layers.base import ConvLayer
 from refcrp.layers.weighted import WeightedLayer
 from refcrp.propagation import LinearMap

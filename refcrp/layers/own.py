@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from refcrp.arrays import Array
+from refcrp.checks import check_finite
 from refcrp.layers.base import Layer
 from refcrp.modifiers import Modifier
 from refcrp.propagation import Pull
@@ -17,6 +19,8 @@ __all__ = ["OwnRelevanceLayer"]
 @dataclass(frozen=True, eq=False, repr=False)
 class OwnRelevanceLayer(Layer):
     """A layer with a relevance method of its own, in which only the stabilizer is the rule's."""
+
+    chooses: ClassVar[bool] = False  # whether every output is one of the inputs, and so as finite as they are
 
     @abstractmethod
     def linearize(self, a: Array, stabilize: Modifier) -> Pull:
@@ -41,4 +45,7 @@ class OwnRelevance:
 
     def linearize(self, a: Array) -> Pull:
         """Leave it to the layer."""
-        return self.layer.linearize(a, self.stabilize)
+        pull = self.layer.linearize(a, self.stabilize)
+        if not self.layer.chooses:
+            check_finite(pull.output, self.layer)
+        return pull

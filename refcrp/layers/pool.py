@@ -85,6 +85,8 @@ class GlobalPool(PoolingLayer):
 class MaxPooling(OwnRelevanceLayer):
     """What max pooling layers have in common: not linear, so they own their relevance method."""
 
+    chooses: ClassVar[bool] = True
+
     def window(self, shape: Shape) -> Window:
         """Give the geometry for an input of `shape`."""
         raise NotImplementedError

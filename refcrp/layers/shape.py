@@ -21,6 +21,7 @@ class Moving(OwnRelevanceLayer):
     """Base of layers that keep every value."""
 
     keeps_size: ClassVar[bool] = True
+    chooses: ClassVar[bool] = True
 
     def linearize(self, a: Array, stabilize: Modifier) -> Pull:
         """Reshape relevance to the input, R_i = R_i."""
