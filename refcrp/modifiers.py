@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from refcrp import kernels
 from refcrp.arrays import Array, like
 from refcrp.errors import ShapeError
 
@@ -121,9 +122,7 @@ def stabilize(z: Array, epsilon: Any) -> Array:
 
     Zero counts as positive (``sign(0) = 1``), so that no denominator is ever zero.
     """
-    if z.dtype.char not in "fd":
-        epsilon = like(epsilon, z)
-        return np.asarray(z + np.where(z < 0, -epsilon, epsilon))
-    step = np.copysign(float(epsilon), z + 0)  # -0.0 + 0 is +0.0
-    step += z
-    return np.asarray(step)
+    if kernels.runs_compiled(z.dtype):
+        return kernels.stabilized(z, float(epsilon))
+    epsilon = like(epsilon, z)
+    return np.asarray(z + np.where(z < 0, -epsilon, epsilon))

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -110,6 +110,7 @@ class LinearMapping(Protocol):
     @property
     def own_map(self) -> LinearMap: ...
     def linear_map(self, weight: Array | None, bias: Array | None) -> LinearMap: ...
+    def join(self, maps: Sequence[LinearMap]) -> Callable[[Array], Sequence[Array]]: ...
     def activate(self, z: Array) -> Array: ...
 
 
@@ -135,25 +136,42 @@ class BoundRule:
 
     layer: LinearMapping
     shares: tuple[BoundShare, ...]
+    maps: tuple[LinearMap, ...]  # the layer's own, and those that may be applied to the same input
+    linear: Callable[[Array], Sequence[Array]]  # all of these maps at once
+    keeps_input: bool  # whether they are applied to the input as it is, whatever its signs
 
     @classmethod
     def bind(cls, shares: tuple[Share, ...], layer: LinearMapping, stabilize: Modifier) -> BoundRule:
         """Modify the weights of `layer` for each share."""
-        return cls(layer, tuple(BoundShare.bind(share, layer, stabilize) for share in shares))
+        bound = tuple(BoundShare.bind(share, layer, stabilize) for share in shares)
+        terms = [t for share in bound for t in share.terms if t.contribution.input in (keep, positive)]
+        maps = tuple(dict.fromkeys((layer.own_map, *(term.map for term in terms))))
+        keeps_input = all(term.contribution.input is keep for term in terms)
+        return cls(layer, bound, maps, layer.join(maps), keeps_input)
 
     def linearize(self, a: Array) -> Pull:
         """Compute the output and all denominators for the input `a`, of shape (batch, ...)."""
-        z = self.layer.own_map.linear(a)
-        check_finite(z, self.layer)
-        pulls = [(bound.share.scale, bound.linearize(a, z)) for bound in self.shares]
+        z_of = self.pre_activations(a)
+        z = z_of[self.layer.own_map]
+        pulls = [(bound.share.scale, bound.linearize(a, z, z_of)) for bound in self.shares]
 
         def pull(R_out: Array) -> Array:
-            return weighted_sum((scale, pull_share(R_out)) for scale, pull_share in pulls)
+            return weighted_sum([(scale, pull_share(R_out)) for scale, pull_share in pulls])
 
         y = self.layer.activate(z)
         if y is not z:
             check_finite(y, self.layer)
         return Pull(y, pull)
+
+    def pre_activations(self, a: Array) -> dict[LinearMap, Array]:
+        """Give z of each map that is applied to `a` as it is."""
+        if len(self.maps) > 1 and (self.keeps_input or is_nonnegative(a)):
+            z_of = dict(zip(self.maps, self.linear(a), strict=True))
+        else:
+            z_of = {self.layer.own_map: self.layer.own_map.linear(a)}
+        for z in z_of.values():
+            check_finite(z, self.layer)
+        return z_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,27 +190,32 @@ class BoundShare:
         terms = tuple(Term.bind(contribution, layer) for contribution in share.contributions)
         return cls(share, layer, tuple(t for t in terms if not t.vanishes) or terms[:1], stabilize)
 
-    def linearize(self, a: Array, z_own: Array) -> Callable[[Array], Array]:
-        """Compute the denominators for the input `a`, where `z_own` is the layer's own pre-activation."""
-        inputs, denominator = self.denominators(a, z_own)
+    def linearize(self, a: Array, z_own: Array, z_of: Mapping[LinearMap, Array]) -> Callable[[Array], Array]:
+        """Compute the denominators for the input `a`.
+
+        `z_own` is the layer's own pre-activation, `z_of` has those that are known of maps applied to `a`.
+        """
+        inputs, denominator = self.denominators(a, z_of)
         where = None if self.share.where is None else self.share.where(z_own)
 
         def pull(R_out: Array) -> Array:
             """R_i = Σ_c sign_c · in_c(a)_i · Σ_j w_c(W)_ij · R_j / stabilize(z_j)."""
             R = R_out if where is None else np.where(where, R_out, like(0, R_out))
-            return weighted_sum((term.sign, term.map.redistribute(R, denominator, x)) for term, x in inputs)
+            return weighted_sum([(term.sign, term.map.redistribute(R, denominator, x)) for term, x in inputs])
 
         return pull
 
-    def denominators(self, a: Array, z_own: Array) -> tuple[Inputs, Array]:
+    def denominators(self, a: Array, z_of: Mapping[LinearMap, Array]) -> tuple[Inputs, Array]:
         """z_j = Σ_c sign_c · ( Σ_i in_c(a)_i · w_c(W)_ij + b_c(b)_j ), stabilized, beside each in_c(a)."""
         key = (a.shape[1:], a.dtype) if self.is_constant else None
         if key in self.known:
             return self.known[key]
         inputs = [(term, x) for term in self.terms if (x := term.input(a)) is not None]
         inputs = inputs or [(self.terms[0], zero(a))]
-        z = weighted_sum((term.sign, z_own if term.is_plain else term.map.linear(x)) for term, x in inputs)
-        if z is not z_own:  # which has been checked
+        z = weighted_sum(
+            [(t.sign, z_of[t.map] if x is a and t.map in z_of else t.map.linear(x)) for t, x in inputs]
+        )
+        if len(inputs) > 1 or inputs[0][1] is not a:  # a single one of `z_of` has been checked
             check_finite(z, self.layer)
         result = inputs, self.stabilize(z)
         if key is not None:
@@ -231,11 +254,6 @@ class Term:
         """Whether it is added or subtracted."""
         return self.contribution.sign
 
-    @cached_property
-    def is_plain(self) -> bool:
-        """Whether it is a W + b: what the layer itself computes."""
-        return self.contribution == PLAIN
-
     def input(self, a: Array) -> Array | None:
         """in_c(a), or None where that is zero everywhere and contributes nothing.
 
@@ -269,10 +287,7 @@ def is_nonnegative(a: Array) -> bool:
     return bool(a.size and a.min() >= 0)
 
 
-PLAIN = Contribution()  # a W + b: what the layer itself computes
-
-
-def weighted_sum(terms: Iterable[tuple[Any, Array]]) -> Array:
+def weighted_sum(terms: Sequence[tuple[Any, Array]]) -> Array:
     """Σ factor · term over pairs (factor, term), one at least, in their order."""
     weighted = [term if factor == 1 else like(factor, term) * term for factor, term in terms]
     return weighted[0] if len(weighted) == 1 else np.asarray(functools.reduce(operator.add, weighted))

@@ -18,7 +18,7 @@ import numpy as np
 from refcrp.arrays import Array, like
 from refcrp.checks import check_shape
 from refcrp.kernels import reference, simd
-from refcrp.kernels.convolution import Convolution
+from refcrp.kernels.convolution import Convolution, StackedConvolution
 from refcrp.kernels.layout import as_lanes, as_relevance, in_places
 from refcrp.kernels.simd import CHOSEN, available, runs_compiled
 from refcrp.kernels.threads import in_units, threads, using_threads
@@ -30,6 +30,7 @@ USE_COMPILED = simd.driver is not None
 __all__ = [
     "Config",
     "Convolution",
+    "StackedConvolution",
     "Window",
     "available",
     "avgpool2d",
@@ -41,7 +42,9 @@ __all__ = [
     "maxpool2d",
     "maxpool2d_relevance",
     "maxpool2d_transpose",
+    "runs_compiled",
     "show_config",
+    "stabilized",
     "using_threads",
 ]
 
@@ -133,7 +136,7 @@ def maxpool2d(x: Array, window: Window) -> tuple[Array, Array]:
     planes = [array.reshape(n * c, *array.shape[2:]) for array in (contiguous(x, x.dtype), z, winner)]
 
     def pool(first: int, end: int) -> None:
-        simd.pooling.maxpool2d(*planes, *geometry(window), first, end)
+        simd.loops(x.dtype).maxpool2d(*planes, *geometry(window), first, end)
 
     in_units(pool, len(planes[0]), z.size * math.prod(window.kernel))
     return z, winner
@@ -154,7 +157,7 @@ def maxpool2d_relevance(R: Array, share: Array, winner: Array, image_shape: tupl
     R_out, shares, winners = in_places(images), in_places(contiguous(share, R.dtype)), in_places(winner)
 
     def pull(first: int, end: int) -> None:
-        simd.pooling.maxpool2d_relevance(R_out, shares, winners, R_in, first, end)
+        simd.loops(R.dtype).maxpool2d_relevance(R_out, shares, winners, R_in, first, end)
 
     in_units(pull, len(images), R_in.size)
     return as_relevance(R_in.reshape(len(images), c, h, w, images.shape[-1]), R.shape[:-3])
@@ -165,13 +168,22 @@ def maxpool2d_transpose(s: Array, winner: Array, image_shape: tuple[int, ...]) -
     return maxpool2d_relevance(s, np.ones(winner.shape, s.dtype), winner, image_shape)
 
 
+def stabilized(z: Array, epsilon: float) -> Array:
+    """Move `z`, of a type that runs compiled, away from zero, as `refcrp.modifiers.stabilize` says."""
+    z = contiguous(z, z.dtype)
+    away = np.empty(z.shape, z.dtype)
+    flat, out = z.reshape(z.size), away.reshape(z.size)
+    in_units(lambda first, end: simd.loops(z.dtype).stabilize(flat, epsilon, out, first, end), z.size, z.size)
+    return away
+
+
 def avgpool2d(x: Array, window: Window, count_include_pad: bool) -> Array:
     """Pool ``x`` (n, c, h, w) to averages; see `reference.avgpool2d`."""
     if not runs_compiled(x.dtype):
         return reference.avgpool2d(x, window, count_include_pad)
     counts = like(reference.counts(x.shape[2:], window, count_include_pad), x)
     z = np.empty((*x.shape[:2], *counts.shape), x.dtype)
-    simd.pooling.avgpool2d(contiguous(x, x.dtype), counts, z, *geometry(window))
+    simd.loops(x.dtype).avgpool2d(contiguous(x, x.dtype), counts, z, *geometry(window))
     return z
 
 
@@ -186,7 +198,7 @@ def avgpool2d_transpose(
     else:
         counts = like(reference.counts((h, w), window, count_include_pad), s)
         x = np.empty((len(images), c, h, w), s.dtype)
-        simd.pooling.avgpool2d_transpose(contiguous(images, s.dtype), counts, x, *geometry(window))
+        simd.loops(s.dtype).avgpool2d_transpose(contiguous(images, s.dtype), counts, x, *geometry(window))
     return x.reshape(*s.shape[:-3], *image_shape)
 
 

@@ -72,7 +72,7 @@ class BoxConvolution:
 
         def pull(first: int, end: int) -> None:
             room = np.empty((2 * R.shape[3] + size[1]) * R.shape[4], dtype)
-            simd.driver.box_transpose(R, z, target, room, *geometry(self.window), first, end)
+            simd.loops(dtype).box_transpose(R, z, target, room, *geometry(self.window), first, end)
 
         in_units(pull, len(R), R.size)
         target *= self.weight.flat[0]

@@ -23,28 +23,30 @@ def tile_shape(Py_ssize_t itemsize):
 def convolve(
     const real[:, :, :, :, ::1] source, const real[::1] weights, const int[:, ::1] offsets,
     const real[::1] bias, const real[:, :, :, ::1] factor, const unsigned char[:, ::1] active,
-    real[:, :, :, :, ::1] target, tuple step, tuple first, tuple stride,
+    real[:, :, :, :, ::1] target, Py_ssize_t parts, tuple first, tuple stride,
     Py_ssize_t groups, Py_ssize_t depth_channels, Py_ssize_t panels, Py_ssize_t chunks,
     bint skips_zeros, bint packs, Py_ssize_t first_unit, Py_ssize_t end_unit,
 ):
     """Compute units of a convolution: each some panels of one image, for some of the outputs.
 
     At the place (u, v) of the grid, ``target[n, o, first + (u, v) stride, l]`` becomes the sum over channels
-    c and taps t of ``weights[o, c, t] * source[n, c, (u, v) step + offsets[t], l]``, plus ``bias[o]``, or
+    c and taps t of ``weights[o, c, t] * source[n, c, part[t], (u, v) + offset[t], l]``, plus ``bias[o]``, or
     times ``factor[n % len(factor), o, ...]`` at that place of the target.
 
     Parameters
     ----------
-    source : (n, groups c, h, w, lanes) array
+    source : (n, groups c, parts h, w, lanes) array
         With margins, so that every tap sees something.
     weights : array, packed by `refcrp.kernels.taps.packed`
-    offsets : (taps, 2) array
+    offsets : (taps, 3) array
+        The part of the source that a tap sees, and its vertical and horizontal offset there.
     bias : (groups o,) array or None
     factor : (m, groups o, th, tw) array or None
     active : (n, groups c) array or None
         0 for channels that hold only zeros, and are not looked at.
     target : (n, groups o, th, tw, lanes) array
-    step, first, stride : (int, int)
+    parts : int
+    first, stride : (int, int)
     groups, depth_channels : int
         As the weights were packed.
     panels, chunks : int
@@ -52,7 +54,7 @@ def convolve(
     skips_zeros : bool
         Whether to leave out rows of zeros.
     packs : bool
-        Whether panels are packed, or read where they are, which needs ``step == (1, 1)``.
+        Whether panels are packed, or read where they are.
     first_unit, end_unit : int
     """
     cdef Task task
@@ -63,7 +65,6 @@ def convolve(
     task.height, task.width = source.shape[2], source.shape[3] * task.lanes
     task.outputs, task.target_width = target.shape[1] // groups, target.shape[3]
     task.target_size = target.shape[2] * target.shape[3]
-    task.step_y, task.step_x = step
     task.first_y, task.first_x = first
     task.stride_y, task.stride_x = stride
     task.rows = (target.shape[2] - task.first_y + task.stride_y - 1) // task.stride_y
@@ -93,7 +94,8 @@ def convolve(
         raise MemoryError
     with nogil:
         for t in range(task.taps):
-            shifts[t] = offsets[t, 0] * task.width + offsets[t, 1] * task.lanes
+            shifts[t] = (offsets[t, 0] * (task.height // parts) + offsets[t, 1]) * task.width
+            shifts[t] += offsets[t, 2] * task.lanes
             task.longest_shift = max(task.longest_shift, shifts[t])
         for t in range(task.depth):
             shifts[task.taps + t] = t * columns

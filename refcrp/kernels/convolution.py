@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,14 +13,12 @@ from refcrp.arrays import Array
 from refcrp.checks import check_shape
 from refcrp.kernels import reference, simd
 from refcrp.kernels.layout import ENOUGH_LANES, as_lanes, as_relevance, conditions_last, in_places
-from refcrp.kernels.taps import Gathering, Phase, adjoint, forward
+from refcrp.kernels.taps import Gathering, Pass, Plan, adjoint, forward
 from refcrp.kernels.threads import in_units, threads
 from refcrp.kernels.window import Window
 
-__all__ = ["Convolution"]
+__all__ = ["Convolution", "StackedConvolution"]
 
-PANELS = 4  # of the image, packed together for all outputs
-FEW_OUTPUTS = 16  # below, packing a panel takes longer than what is saved by having it packed
 FEW = 0.25  # channels with relevance, of all: below, the others are left out one by one
 
 
@@ -66,7 +64,8 @@ class Convolution:
         z = np.empty((len(x), len(self.weight), *self.window.output_size(*x.shape[2:]), 1), dtype)
         bias = None if self.bias is None else np.ascontiguousarray(self.bias, dtype)
         gathering, images = self.forward(dtype), as_lanes(x, dtype)
-        run(gathering.phases[0], with_margin(gathering, images, z), z, bias=bias)
+        plan = gathering.plan(x.shape[2:], z.shape[2:4], 1)
+        run(plan.passes[0], with_margin(gathering, plan, images), z, bias=bias)
         return z[..., 0]
 
     def transpose(self, s: Array, image_shape: tuple[int, ...]) -> Array:
@@ -127,12 +126,13 @@ class Convolution:
     ) -> Array:
         """Apply the adjoint to images `R` (m, o, oh, ow, lanes), divided before and multiplied after."""
         gathering = self.adjoint(R.dtype)
+        plan = gathering.plan(R.shape[2:4], image_shape[1:], R.shape[-1])
         # Pixels that no tap sees belong to no phase, and stay zero.
-        make = np.empty if len(gathering.phases) == math.prod(self.window.stride) else np.zeros
+        make = np.empty if plan.covers_target else np.zeros
         target = make((len(R), *image_shape, R.shape[-1]), R.dtype)
-        s = with_margin(gathering, R, target, denominator, active)
-        for phase in gathering.phases:
-            run(phase, s, target, factor=factor, active=active)
+        s = with_margin(gathering, plan, R, denominator, active)
+        for each in plan.passes:
+            run(each, s, target, factor=factor, active=active)
         return target
 
     @property
@@ -167,6 +167,43 @@ class Convolution:
         return adjoint(self.weight, self.window, self.groups)
 
 
+@dataclass(frozen=True, eq=False)
+class StackedConvolution:
+    """Convolutions of one geometry, applied to one input: their outputs stacked, group by group."""
+
+    stacked: Convolution
+    count: int
+
+    @classmethod
+    def of(cls, convolutions: Sequence[Convolution]) -> StackedConvolution:
+        """Stack weights and biases."""
+        first = convolutions[0]
+        weights = [c.weight for c in convolutions]
+        biases = [
+            np.zeros(len(w), w.dtype) if c.bias is None else c.bias
+            for c, w in zip(convolutions, weights, strict=True)
+        ]
+        bias = None if all(c.bias is None for c in convolutions) else stacked(biases, first.groups)
+        return cls(
+            Convolution(stacked(weights, first.groups), bias, first.window, first.groups), len(weights)
+        )
+
+    def linear(self, x: Array) -> list[Array]:
+        """Give the output (n, o, oh, ow) of each."""
+        z = self.stacked.linear(x)
+        n, outputs, height, width = z.shape
+        groups, each = self.stacked.groups, outputs // self.stacked.groups // self.count
+        by_group = z.reshape(n, groups, self.count, each, height, width)
+        return [by_group[:, :, k].reshape(n, groups * each, height, width) for k in range(self.count)]
+
+
+def stacked(parameters: Sequence[Array], groups: int) -> Array:
+    """Stack parameters (o, ...) of several convolutions so that each group keeps its own."""
+    by_group = [p.reshape(groups, len(p) // groups, *p.shape[1:]) for p in parameters]
+    together = np.concatenate(by_group, axis=1)
+    return together.reshape(-1, *together.shape[2:])
+
+
 def common_dtype(*arrays: Array) -> np.dtype[Any]:
     """Give the type in which arrays are computed with each other."""
     first = arrays[0].dtype
@@ -174,7 +211,7 @@ def common_dtype(*arrays: Array) -> np.dtype[Any]:
 
 
 def run(
-    phase: Phase,
+    each: Pass,
     source: Array,
     target: Array,
     *,
@@ -183,50 +220,49 @@ def run(
     active: Array | None = None,
 ) -> None:
     """Compute what one phase contributes to `target`; images (m, c, h, w, lanes) both."""
-    rows, columns = phase.places(target.shape[2:4])
-    if rows <= 0 or columns <= 0 or not len(target):
+    if not len(target):
         return
-    lanes = target.shape[-1]
-    packs = phase.step != (1, 1) or phase.outputs > FEW_OUTPUTS or lanes > 1
-    places = rows * (columns * lanes if packs else source.shape[3] * lanes)
-    panels = -(-places // simd.driver.tile_shape(source.itemsize)[1])
-    image_units = len(target) * phase.groups * -(-panels // PANELS)
+    phase, lanes = each.phase, target.shape[-1]
+    units = len(target) * each.image_units
     # Where there are too few units for the threads, the outputs are cut too; each part packs for itself.
-    chunks = 1 if image_units >= 4 * threads() else min(4, -(-phase.outputs // 64))
+    chunks = 1 if units >= 4 * threads() else min(4, -(-phase.outputs // 64))
 
     def convolve(first: int, end: int) -> None:
-        simd.driver.convolve(
-            source, phase.weights, phase.offsets, bias, factor, active, target, phase.step, phase.first,
-            phase.stride, phase.groups, phase.depth_channels, PANELS, chunks, lanes > 1, packs, first, end,
+        simd.loops(source.dtype).convolve(
+            source, phase.weights, phase.offsets, bias, factor, active, target, phase.parts, phase.first,
+            phase.stride, phase.groups, phase.depth_channels, each.panels, chunks, lanes > 1, each.packs,
+            first, end,
         )  # fmt: skip
 
-    operations = len(target) * places * len(phase.weights)
-    in_units(convolve, image_units * chunks, operations)
+    in_units(convolve, units * chunks, len(target) * each.operations)
 
 
 def active_channels(R: Array) -> Array:
     """Tell which channels of images (m, c, h, w, lanes) hold any relevance, (m, c)."""
     active = np.empty(R.shape[:2], np.uint8)
     planes = in_places(R)
-    in_units(lambda first, end: simd.driver.find_active(planes, active, first, end), len(R), active.size)
+    in_units(
+        lambda first, end: simd.loops(R.dtype).find_active(planes, active, first, end), len(R), active.size
+    )
     return active
 
 
 def with_margin(
     gathering: Gathering,
+    plan: Plan,
     images: Array,
-    target: Array,
     denominator: Array | None = None,
     active: Array | None = None,
 ) -> Array:
-    """Give images (m, c, h, w, lanes), divided, with the zeros around them that `target` sees."""
-    size = gathering.source_size(images.shape[2:4], target.shape[2:4])
-    if denominator is None and size == images.shape[2:4]:
+    """Give images (m, c, h, w, lanes), divided, with the zeros around them that `plan` asks for."""
+    if denominator is None and not plan.is_moved:
         return images
-    source = np.empty((*images.shape[:2], *size, images.shape[-1]), images.dtype)
+    source = np.empty((*images.shape[:2], *plan.source_size, images.shape[-1]), images.dtype)
 
     def spread(first: int, end: int) -> None:
-        simd.driver.spread(images, denominator, active, source, *gathering.margin, first, end)
+        simd.loops(images.dtype).spread(
+            images, denominator, active, source, gathering.margin, gathering.split, first, end
+        )
 
     in_units(spread, len(images), images.size)
     return source

@@ -6,7 +6,7 @@ cdef struct Task:
     Py_ssize_t groups, channels, height, width, source_size  # of the source; channels of one group
     Py_ssize_t outputs, target_width, target_size  # of the target; outputs of one group, width in pixels
     Py_ssize_t lanes, taps
-    Py_ssize_t step_y, step_x, first_y, first_x, stride_y, stride_x
+    Py_ssize_t first_y, first_x, stride_y, stride_x
     Py_ssize_t rows, columns, pitch  # of the grid; from one row to the next
     Py_ssize_t depth_channels, depth, blocks, panels, panel_size, chunks, factor_images
     bint skips_zeros, packs
@@ -16,7 +16,8 @@ cdef struct Task:
 
 
 cdef struct Run:
-    # Columns of a panel that lie side by side in source and target: how many, and where they start in each.
+    # Columns of a panel that lie side by side in the source, and a stride apart in the target: how many,
+    # and where they start.
     Py_ssize_t column, length, start, target
 
 
@@ -37,12 +38,12 @@ cdef void cut_into_runs(const Task* task, Py_ssize_t first, Py_ssize_t columns, 
         if v >= task.columns:  # no place: the row is over
             place += task.pitch - v
             continue
-        # Neighbours on the grid are neighbours in source and target too; or else only the lanes of a pixel.
-        length = task.columns - v if task.step_x == 1 and task.stride_x == 1 else task.lanes - v % task.lanes
+        pixel, lane = v // task.lanes, v % task.lanes
+        # With a stride in the target, a run is a row of pixels of one lane, or all lanes of one pixel.
+        length = task.columns - v if task.stride_x == 1 or task.lanes == 1 else task.lanes - lane
         run = &panel.run[panel.runs]
         run.column, run.length = place - first, min(length, end - place)
-        pixel, lane = v // task.lanes, v % task.lanes
-        run.start = u * task.step_y * task.width + pixel * task.step_x * task.lanes + lane
+        run.start = u * task.width + v
         y, x = task.first_y + u * task.stride_y, task.first_x + pixel * task.stride_x
         run.target = (y * task.target_width + x) * task.lanes + lane
         panel.runs += 1
@@ -136,7 +137,10 @@ cdef void store(
             out = target + output * task.target_size * task.lanes + run.target
             if factor == NULL:
                 offset = 0 if bias == NULL else bias[first_output + i]
-                if run.length == columns:  # a constant: no loop remains
+                if task.stride_x > 1 and task.lanes == 1:
+                    for j in range(run.length):
+                        out[j * task.stride_x] = row[j] + offset
+                elif run.length == columns:  # a constant: no loop remains
                     for j in range(columns):
                         out[j] = row[j] + offset
                 else:
@@ -144,12 +148,14 @@ cdef void store(
                         out[j] = row[j] + offset
                 continue
             by = factor + factor_output * task.target_size
-            if task.lanes == 1:
-                by += run.target
-                for j in range(run.length):
-                    out[j] = row[j] * by[j]
-            else:
+            if task.lanes > 1:
                 store_lanes(task.lanes, run, row, by, out)
+            elif task.stride_x > 1:
+                for j in range(run.length):
+                    out[j * task.stride_x] = row[j] * by[run.target + j * task.stride_x]
+            else:
+                for j in range(run.length):
+                    out[j] = row[j] * by[run.target + j]
 
 
 cdef inline void store_lanes(

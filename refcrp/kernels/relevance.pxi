@@ -21,25 +21,38 @@ def find_active(const real[:, :, :, ::1] R, unsigned char[:, ::1] active, Py_ssi
                 active[n, c] = p < size
 
 
+def stabilize(const real[::1] z, real epsilon, real[::1] away, Py_ssize_t first, Py_ssize_t end):
+    """Write z + epsilon where z >= 0, z - epsilon where z < 0, from element `first` to `end`."""
+    cdef Py_ssize_t k
+    with nogil:
+        for k in range(first, end):
+            away[k] = z[k] - epsilon if z[k] < 0 else z[k] + epsilon
+
+
 def spread(
     const real[:, :, :, :, ::1] images, const real[:, :, :, ::1] denominator,
-    const unsigned char[:, ::1] active, real[:, :, :, :, ::1] target, Py_ssize_t top, Py_ssize_t left,
+    const unsigned char[:, ::1] active, real[:, :, :, :, ::1] target, tuple margin, tuple split,
     Py_ssize_t first, Py_ssize_t end,
 ):
     """Put images into larger ones of zeros, divided; from image `first` to `end`, planes that are active.
 
-    ``target[m, c, top + y, left + x, l]`` becomes ``images[m, c, y, x, l] / denominator[m % n, c, y, x]``.
+    The pixel (y, x), moved by the margin, goes to the part of the target that holds those with the same
+    remainders modulo `split`.
 
     Parameters
     ----------
     images : (m, c, h, w, lanes) array
     denominator : (n, c, h, w) array or None
+        That of image m is the one of m modulo n. Only where ``split == (1, 1)``.
     active : (m, c) array or None
-    target : (m, c, height, width, lanes) array
+    target : (m, c, split[0] split[1] height, width, lanes) array
+    margin, split : (int, int)
     """
-    cdef Py_ssize_t m, c, y, lanes = images.shape[4], width = images.shape[3]
+    cdef Py_ssize_t top = margin[0], left = margin[1], split_y = split[0], split_x = split[1]
+    cdef Py_ssize_t lanes = images.shape[4], width = images.shape[3]
+    cdef Py_ssize_t height = target.shape[2] // (split_y * split_x)
+    cdef Py_ssize_t m, c, y, x, part, lane
     cdef const real* row
-    cdef real* to
     with nogil:
         for m in range(first, end):
             for c in range(images.shape[1]):
@@ -47,11 +60,21 @@ def spread(
                     continue
                 target[m, c] = 0
                 for y in range(images.shape[2]):
-                    row, to = &images[m, c, y, 0, 0], &target[m, c, top + y, left, 0]
-                    if denominator is None:
-                        memcpy(to, row, width * lanes * sizeof(real))
+                    row = &images[m, c, y, 0, 0]
+                    part = (top + y) % split_y * split_x * height + (top + y) // split_y
+                    if denominator is not None:
+                        divide(
+                            row, &denominator[m % denominator.shape[0], c, y, 0], width, lanes,
+                            &target[m, c, part, left, 0],
+                        )
+                    elif split_x == 1:
+                        memcpy(&target[m, c, part, left, 0], row, width * lanes * sizeof(real))
                     else:
-                        divide(row, &denominator[m % denominator.shape[0], c, y, 0], width, lanes, to)
+                        for x in range(width):
+                            for lane in range(lanes):
+                                target[
+                                    m, c, part + (left + x) % split_x * height, (left + x) // split_x, lane
+                                ] = row[x * lanes + lane]
 
 
 cdef inline void divide(

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import importlib
 import os
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from refcrp.errors import BackendError
 
-__all__ = ["CHOSEN", "INSTRUCTION_SETS", "available", "driver", "pooling", "runs_compiled"]
+__all__ = ["CHOSEN", "INSTRUCTION_SETS", "available", "driver", "loops", "runs_compiled"]
 
 # From the best to the one that every machine has, with the module that is compiled for it.
 INSTRUCTION_SETS = {"x86-64-v4": "_simd_v4", "x86-64-v3": "_simd_v3", "baseline": "_simd_baseline"}
@@ -72,6 +73,25 @@ baseline = load(INSTRUCTION_SETS["baseline"])
 pooling = load("_pool")
 CHOSEN, driver = choose()
 check_required()
+
+
+def loops_for(element: str) -> SimpleNamespace:
+    """Give the compiled loops of both modules for one element type of C.
+
+    Cython makes one function for each type, and one that chooses by the arguments: slower than many a loop.
+    """
+    functions = {name: f for module in (driver, pooling) for name, f in vars(module).items()}
+    return SimpleNamespace(
+        **{name: f[element] for name, f in functions.items() if hasattr(f, "__signatures__")}
+    )
+
+
+LOOPS = {} if driver is None else {"f": loops_for("float"), "d": loops_for("double")}
+
+
+def loops(dtype: np.dtype[Any]) -> Any:
+    """Give the compiled loops for arrays of this type, one that `runs_compiled`."""
+    return LOOPS[dtype.char]
 
 
 def runs_compiled(dtype: np.dtype[Any]) -> bool:

@@ -2,18 +2,22 @@
 
 A phase is a grid of places (u, v) of the target that all see the source through the same taps::
 
-    target[first + (u, v) stride] = Σ over channels and taps of weight · source[(u, v) step + offset]
+    target[first + (u, v) stride] = Σ over channels and taps of weight · source[part, (u, v) + offset]
 
-The forward convolution is one phase: step is its stride, and each position (i, j) of the window is a tap. The
-adjoint is a convolution too: with stride 1 it is one phase, with the kernel flipped; with a larger stride the
-pixels whose coordinates have the same remainder see the outputs through the same positions, one phase for
-each remainder.
+The forward convolution is one phase, and each position (i, j) of the window is a tap; if it has a stride, the
+source is split into the parts whose coordinates have the same remainders, so that neighbouring places see
+neighbouring pixels. The adjoint is a convolution too: with stride 1 it is one phase, with the kernel flipped;
+with a larger stride the pixels whose coordinates have the same remainders see the outputs through the same
+positions, one phase for each.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -21,6 +25,8 @@ from refcrp.arrays import Array
 from refcrp.kernels import simd
 from refcrp.kernels.window import Pair, Window
 
+PANELS = 4  # of the image, packed together for all outputs
+FEW_OUTPUTS = 16  # up to which packing a panel takes longer than what is saved by having it packed
 DEPTH = 256  # rows of a panel packed at a time; 16 columns of float32 make 16 KiB, half a first-level cache
 
 
@@ -29,11 +35,11 @@ class Phase:
     """Places of the target that see the source through the same taps, with packed weights."""
 
     weights: Array  # as `packed` lays them out
-    offsets: Array  # (taps, 2), none negative: the source has a margin
-    step: Pair
+    offsets: Array  # (taps, 3): part, vertical and horizontal, none negative: the source has a margin
+    parts: int  # of the source
     first: Pair
     stride: Pair
-    furthest: Pair  # of the offsets
+    furthest: Pair  # of the vertical and horizontal offsets
     groups: int
     outputs: int  # of one group
     depth_channels: int
@@ -43,10 +49,26 @@ class Phase:
         first, stride = self.first, self.stride
         return -((first[0] - size[0]) // stride[0]), -((first[1] - size[1]) // stride[1])
 
-    def reach(self, size: tuple[int, ...]) -> Pair:
-        """Give the size of the source that a target of `size` sees, margin included."""
-        (rows, columns), step, furthest = self.places(size), self.step, self.furthest
-        return (rows - 1) * step[0] + furthest[0] + 1, (columns - 1) * step[1] + furthest[1] + 1
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """A phase on a target of a certain size."""
+
+    phase: Phase
+    packs: bool  # whether panels are packed, or read where they are
+    panels: int  # in a unit of work
+    image_units: int  # in an image
+    operations: int  # multiplications in one image
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A convolution or an adjoint on images of a certain size."""
+
+    source_size: Pair  # margin included, and all parts below each other
+    is_moved: bool  # or else the source is the image as it is
+    covers_target: bool  # or else some pixels are seen by no tap
+    passes: tuple[Pass, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,22 +77,50 @@ class Gathering:
 
     phases: tuple[Phase, ...]
     margin: Pair
+    split: Pair = (1, 1)  # into how many parts the source is split
 
-    def source_size(self, size: tuple[int, ...], target_size: tuple[int, ...]) -> Pair:
-        """Give the size of the source with zeros around it, for a source of `size`."""
-        height, width = self.margin[0] + size[0], self.margin[1] + size[1]
-        for phase in self.phases:
-            rows, columns = phase.reach(target_size)
-            height, width = max(height, rows), max(width, columns)
-        return height, width
+    @cached_property
+    def plan(self) -> Callable[[tuple[int, ...], tuple[int, ...], int], Plan]:
+        """Give the plan for a source and a target of some sizes, with some lanes; a few are remembered."""
+        return lru_cache(maxsize=32)(self.make_plan)
+
+    def make_plan(self, size: tuple[int, ...], target_size: tuple[int, ...], lanes: int) -> Plan:
+        """Work out what does not depend on the numbers."""
+        height, width = (-(-(m + n) // s) for m, n, s in zip(self.margin, size, self.split, strict=True))
+        places = [phase.places(target_size) for phase in self.phases]
+        for phase, (rows, columns) in zip(self.phases, places, strict=True):
+            height, width = max(height, rows + phase.furthest[0]), max(width, columns + phase.furthest[1])
+        passes = tuple(
+            make_pass(phase, rows, columns, width, lanes)
+            for phase, (rows, columns) in zip(self.phases, places, strict=True)
+            if rows > 0 and columns > 0
+        )
+        source_size = (self.split[0] * self.split[1] * height, width)
+        covers_target = sum(rows * columns for rows, columns in places) == math.prod(target_size)
+        is_moved = self.split != (1, 1) or source_size != tuple(size)
+        return Plan(source_size, is_moved, covers_target, passes)
+
+
+def make_pass(phase: Phase, rows: int, columns: int, source_width: int, lanes: int) -> Pass:
+    """Cut the places of a phase into units of work."""
+    packs = phase.outputs > FEW_OUTPUTS or lanes > 1
+    tile_columns = simd.driver.tile_shape(phase.weights.itemsize)[1]
+    panels = -(-rows * (columns if packs else source_width) * lanes // tile_columns)
+    image_units = phase.groups * -(-panels // PANELS)
+    return Pass(phase, packs, PANELS, image_units, rows * columns * lanes * phase.weights.size)
 
 
 def forward(weight: Array, window: Window, groups: int) -> Gathering:
     """Give convolution with `weight` (o, c / groups, kh, kw)."""
     o, c = weight.shape[:2]
+    (split_y, split_x), offsets = window.stride, []
+    for i, j in window.positions():
+        y, x = i * window.dilation[0], j * window.dilation[1]
+        offsets.append((y % split_y * split_x + x % split_x, y // split_y, x // split_x))
     taps = weight.reshape(groups, o // groups, c, -1)
-    offsets = [(i * window.dilation[0], j * window.dilation[1]) for i, j in window.positions()]
-    return Gathering((phase(taps, offsets, window.stride, (0, 0), (1, 1)),), window.padding)
+    return Gathering(
+        (phase(taps, offsets, split_y * split_x, (0, 0), (1, 1)),), window.padding, window.stride
+    )
 
 
 def adjoint(weight: Array, window: Window, groups: int) -> Gathering:
@@ -78,14 +128,14 @@ def adjoint(weight: Array, window: Window, groups: int) -> Gathering:
     o, c, kh, kw = weight.shape
     by_input = weight.reshape(groups, o // groups, c, kh, kw).swapaxes(1, 2)
     seen = [[positions_seen(window, axis, pixel) for pixel in range(window.stride[axis])] for axis in (0, 1)]
-    margin = tuple(max(0, -min(p for positions in axis for p in positions.values())) for axis in seen)
+    top, left = (max(0, -min(p for positions in axis for p in positions.values())) for axis in seen)
     phases = []
     for (y, rows), (x, columns) in itertools.product(enumerate(seen[0]), enumerate(seen[1])):
         if rows and columns:
             taps = by_input[:, :, :, list(rows)][..., list(columns)].reshape(groups, c, o // groups, -1)
-            offsets = [(rows[i] + margin[0], columns[j] + margin[1]) for i in rows for j in columns]
-            phases.append(phase(taps, offsets, (1, 1), (y, x), window.stride))
-    return Gathering(tuple(phases), (margin[0], margin[1]))
+            offsets = [(0, rows[i] + top, columns[j] + left) for i in rows for j in columns]
+            phases.append(phase(taps, offsets, 1, (y, x), window.stride))
+    return Gathering(tuple(phases), (top, left))
 
 
 def positions_seen(window: Window, axis: int, pixel: int) -> dict[int, int]:
@@ -98,17 +148,17 @@ def positions_seen(window: Window, axis: int, pixel: int) -> dict[int, int]:
     return seen
 
 
-def phase(taps: Array, offsets: list[Pair], step: Pair, first: Pair, stride: Pair) -> Phase:
+def phase(taps: Array, offsets: list[tuple[int, int, int]], parts: int, first: Pair, stride: Pair) -> Phase:
     """Pack the weights (groups, outputs, channels, taps) of a phase."""
     rows, _ = simd.driver.tile_shape(taps.itemsize)
     depth_channels = max(1, DEPTH // len(offsets))
     return Phase(
         packed(taps, rows, depth_channels),
-        np.array(offsets, np.intc).reshape(-1, 2),
-        step,
+        np.array(offsets, np.intc).reshape(-1, 3),
+        parts,
         first,
         stride,
-        furthest=(max(y for y, _ in offsets), max(x for _, x in offsets)),
+        furthest=(max(y for _, y, _ in offsets), max(x for _, _, x in offsets)),
         groups=taps.shape[0],
         outputs=taps.shape[1],
         depth_channels=depth_channels,

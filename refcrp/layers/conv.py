@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -81,6 +82,13 @@ class Conv2d(WeightedLayer, ConvLayer):
         if is_uniform(weight):
             return BoxConvolution(weight, bias, self.window, self.groups)
         return kernels.Convolution(weight, bias, self.window, self.groups)
+
+    def join(self, maps: Sequence[LinearMap]) -> Callable[[Array], Sequence[Array]]:
+        """Stack the weights of convolutions, so that each image is packed once for all of them."""
+        convolutions = [m for m in maps if isinstance(m, kernels.Convolution)]
+        if len(convolutions) < len(maps) or len(maps) == 1:
+            return super().join(maps)
+        return kernels.StackedConvolution.of(convolutions).linear
 
     def output_shape(self, shape: Shape) -> Shape:
         """Give (out, oh, ow) for (in, h, w)."""

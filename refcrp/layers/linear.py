@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -56,6 +57,10 @@ class LinearLayer(Layer):
     def linear_map(self, weight: Array | None, bias: Array | None) -> LinearMap:
         """Give the linear map with these parameters in place of the layer's own, prepared for many inputs."""
         return PlainMap(self, weight, bias)
+
+    def join(self, maps: Sequence[LinearMap]) -> Callable[[Array], Sequence[Array]]:
+        """Give a function that applies several of the layer's linear maps to one input."""
+        return lambda x: [linear_map.linear(x) for linear_map in maps]
 
     @cached_property
     def own_map(self) -> LinearMap:

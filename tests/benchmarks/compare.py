@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import machine
 import peers
 import table
 
@@ -33,9 +34,9 @@ def main():
         return
     works, skipped = available(works, arguments)
 
-    machine, results = {}, []
+    descriptions, results = {}, []
     for threads in arguments.threads:
-        machine[threads] = in_fresh_process("machine", threads, arguments)
+        descriptions[threads] = in_fresh_process("machine", threads, arguments)
         for work in works:
             if work in (IMPORT, MEMORY) and threads != arguments.threads[0]:
                 continue  # threads make no difference
@@ -43,12 +44,12 @@ def main():
             print(table.line(results[-1]), file=sys.stderr, flush=True)
 
     command = shlex.join(["compare.py", *sys.argv[1:]])
-    text = table.report(machine, results, skipped, command)
+    text = table.report(descriptions, results, skipped, command)
     print(text)
     if arguments.output:
         arguments.output.write_text(text)
     if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
+        arguments.json.write_text(json.dumps({"machine": descriptions, "results": results}, indent=1) + "\n")
     wrong = [r for r in results if "error" in r or not r["agrees"]]
     if wrong:
         names = "; ".join(f"{r['name']}, {table.counted(r['threads'])}" for r in wrong)
@@ -65,6 +66,9 @@ def parsed_arguments():
     parser.add_argument("--list", action="store_true", help="print the names of the works")
     parser.add_argument("--seconds", type=positive(float), help="how long to measure each, 5 by default")
     parser.add_argument("--quick", action="store_true", help="fewer repeats, and no work of minutes")
+    parser.add_argument(
+        "--wait", type=float, default=0, metavar="S", help="wait so long at most for other processes to rest"
+    )
     parser.add_argument("--lrp-toolbox", type=Path, metavar="PATH", help="the toolbox's folder python/")
     parser.add_argument("--output", type=Path, metavar="FILE.md", help="where to write the tables as well")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the numbers")
@@ -114,6 +118,7 @@ def row(work, threads, arguments):
         for name in ("name", "title", "peer", "at_least", "aim", "unit", "tolerance")
     }
     about |= {"threads": threads, "agrees": True}
+    machine.wait_until_quiet(arguments.wait)
     try:
         measured = in_fresh_process(work.name, threads, arguments)
     except RuntimeError as error:

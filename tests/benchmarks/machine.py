@@ -12,6 +12,7 @@ import peers
 import refcrp as rc
 
 SIZE = 1536
+BUSY = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")  # columns of /proc/stat
 INSTRUCTIONS = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "amx_tile", "asimd", "sve")
 
 
@@ -28,6 +29,45 @@ def describe(threads):
         "numpy_rate": matrix_rate(numpy_product()),
         "torch_rate": matrix_rate(torch_product(threads)) if importlib.util.find_spec("torch") else None,
     }
+
+
+class OtherLoad:
+    """How many cores others used meanwhile: other processes, or other virtual machines; None if unknown."""
+
+    def __init__(self):
+        self.start, self.busy, self.own = time.perf_counter(), busy_seconds(), own_seconds()
+
+    def cores(self):
+        """The average since the object was made."""
+        if self.busy is None:
+            return None
+        others = (busy_seconds() - self.busy) - (own_seconds() - self.own)
+        return max(0.0, others / (time.perf_counter() - self.start))
+
+
+def wait_until_quiet(seconds):
+    """Wait until others use less than a tenth of a core, but not longer than some seconds."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        load = OtherLoad()
+        time.sleep(1)
+        if (load.cores() or 0) < 0.1:
+            return
+
+
+def busy_seconds():
+    """Seconds for which the processors were busy since the system started."""
+    path = Path("/proc/stat")
+    if not path.exists():
+        return None
+    ticks = dict(zip(BUSY, map(int, path.read_text().split()[1:]), strict=False))
+    return sum(ticks[name] for name in BUSY if name not in ("idle", "iowait")) / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds():
+    """Seconds of processor time of this process and of those it has started."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def cpu_information():

@@ -47,7 +47,9 @@ def main():
     budget = timing.QUICK if arguments.quick else timing.Budget()
     budget = replace(budget, seconds=arguments.seconds)
     options = Options(budget, arguments.quick, arguments.lrp_toolbox)
-    print(json.dumps(work.measure(options)))
+    load = machine.OtherLoad()
+    result = work.measure(options)
+    print(json.dumps({**result, "others": load.cores()}))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What only a fresh process can tell: peak memory, and what an import costs."""
 
+import os
 import statistics
 import subprocess
 import sys
@@ -64,11 +65,10 @@ def measure_import(options):
 
 def import_time(name):
     """Seconds from the start to the end of an interpreter that imports one library."""
-    code = (
-        f"import sys; sys.path.append({str(peers.STUBS)!r}); import {name}"
-        if name == "zennit"
-        else f"import {name}"
-    )
+    code = f"import {name}"
+    if name == "zennit":
+        code = f"import sys; sys.path.append({str(peers.STUBS)!r}); {code}"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=HERE.parent)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, env=environment)
     return time.perf_counter() - start

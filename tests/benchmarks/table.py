@@ -2,6 +2,8 @@
 
 from processes import IMPORT_AIM, IMPORT_AT_MOST
 
+DISTURBED = 0.1  # cores that other processes used during a measurement
+
 
 def report(machine, results, skipped, command):
     """The whole report: what it was measured on, one table for each number of threads, details."""
@@ -36,7 +38,7 @@ def head(machine):
 
 
 def comparison(rows):
-    """The main table, and a line that says what is slower than asked."""
+    """The main table, what is slower than asked, and what was not measured in peace."""
     columns = ("work", "refcrp", "peer", "peer's", "peer / refcrp", "at least", "aim", "difference")
     cells = [
         (
@@ -51,9 +53,18 @@ def comparison(rows):
         )
         for row in rows
     ]
-    below = [row["title"] for row in rows if row["at_least"] and row["ratio"] < row["at_least"]]
-    note = [f"Less than asked: {'; '.join(below)}."] if below else []
-    return [markdown(columns, cells), *note]
+    below = [against(row) for row in rows if row["at_least"] and row["ratio"] < row["at_least"]]
+    notes = [f"Less than asked: {'; '.join(below)}."] if below else []
+    disturbed = [
+        f"{against(row)} ({row['others']:.1f} cores)" for row in rows if (row["others"] or 0) > DISTURBED
+    ]
+    notes += [f"Disturbed by other processes: {'; '.join(disturbed)}."] if disturbed else []
+    return [markdown(columns, cells), *notes]
+
+
+def against(row):
+    """Name a row in a sentence."""
+    return f"{row['title']}, against {row['peer']}"
 
 
 def shapes(row):
@@ -98,7 +109,8 @@ def line(row):
     if "ratio" not in row:
         return text + "done"
     sides = f"{number(row['ours'])} and {number(row['theirs'])} {row['unit']}"
-    return f"{text}{sides}, ratio {row['ratio']:.2f}, {agreement(row)}"
+    others = "" if row["others"] is None else f"; others used {row['others']:.1f} cores"
+    return f"{text}{sides}, ratio {row['ratio']:.2f}, difference {agreement(row) or '-'}{others}"
 
 
 def number(value):
