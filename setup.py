@@ -25,7 +25,8 @@ def extension(name, arguments, *headers):
 
 def simd(name, *arguments):
     """Describe the driver of convolution for one instruction set."""
-    return extension(name, FUSED + list(arguments), "convolution.pxi", "microkernel.h")
+    parts = ("convolution.pxi", "elements.pxi", "panels.pxi", "relevance.pxi")
+    return extension(name, FUSED + list(arguments), *parts, "microkernel.h", "cpu.h", "_window.pxd")
 
 
 extensions = [

@@ -34,8 +34,11 @@ def exact(values: Any) -> Any:
     array = np.asarray(values)
     fractions = np.empty(array.shape, dtype=object)
     for index, number in np.ndenumerate(array):
-        is_rounded = hasattr(number, "as_integer_ratio")
-        fractions[index] = Fraction(*number.as_integer_ratio()) if is_rounded else number
+        if isinstance(number, (np.integer, np.bool_)):  # these would overflow, and be rounded when divided
+            fractions[index] = Fraction(int(number))
+        else:
+            is_rounded = hasattr(number, "as_integer_ratio")
+            fractions[index] = Fraction(*number.as_integer_ratio()) if is_rounded else number
     return fractions if array.ndim else fractions[()]
 
 

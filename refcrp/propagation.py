@@ -215,7 +215,7 @@ class BoundShare:
         z = weighted_sum(
             [(t.sign, z_of[t.map] if x is a and t.map in z_of else t.map.linear(x)) for t, x in inputs]
         )
-        if len(inputs) > 1 or inputs[0][1] is not a:  # a single one of `z_of` has been checked
+        if all(z is not known for known in z_of.values()):  # those have been checked
             check_finite(z, self.layer)
         result = inputs, self.stabilize(z)
         if key is not None:
@@ -262,7 +262,7 @@ class Term:
         """
         modifier = self.contribution.input
         if modifier is ones:
-            return ones(a[:1])
+            return ones(np.empty((1, *a.shape[1:]), a.dtype))
         if modifier is positive and is_nonnegative(a):
             return a
         if modifier is negative and not self.has_bias and is_nonnegative(a):

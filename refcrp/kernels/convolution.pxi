@@ -104,7 +104,7 @@ def convolve(
             convolve_unit(
                 unit, &task, &source[0, 0, 0, 0, 0], &weights[0], bias_start, factor_start, active_start,
                 &target[0, 0, 0, 0, 0], packed, packed + panels * task.panel_size, kept,
-                shifts + task.taps + task.depth,
+                kept + panels * task.depth, shifts + task.taps + task.depth,
             )
         free(memory)
         free(shifts)
@@ -114,7 +114,7 @@ def convolve(
 cdef void convolve_unit(
     Py_ssize_t unit, const Task* task, const real* source, const real* weights, const real* bias,
     const real* factor, const unsigned char* active, real* target, real* packed, real* tiles,
-    int* kept, Py_ssize_t* places,
+    int* kept, int* rows, Py_ssize_t* places,
 ) noexcept nogil:
     cdef Panel panel[MOST_PANELS]
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), tile_size = TILE_ROWS * columns
@@ -129,38 +129,40 @@ cdef void convolve_unit(
     cdef Py_ssize_t first_block = task.blocks * chunk // task.chunks
     cdef Py_ssize_t end_block = task.blocks * (chunk + 1) // task.chunks
     cdef Py_ssize_t offset = image_group * task.channels * task.height * task.width
-    cdef Py_ssize_t c, end, b, p, depth
+    cdef Py_ssize_t c, end, b, p, depth, start
     cdef const real* block_weights
+    cdef real* tile
     weights += group * task.blocks * TILE_ROWS * task.channels * task.taps
     if active != NULL:
         active += image_group * task.channels
+    source += image_group * task.channels * task.height * task.width
     for p in range(count):
         cut_into_runs(task, (first_panel + p) * columns, columns, &panel[p])
-        panel[p].is_packed = task.packs or not is_readable(task, offset + panel[p].start, columns)
+        start = panel[p].run[max(0, panel[p].runs - 1)].start if task.packs else panel[p].start
+        panel[p].is_free = is_readable(task, offset + start, columns)
+        panel[p].is_packed = task.packs or not panel[p].is_free
     memset(tiles, 0, (end_block - first_block) * count * tile_size * sizeof(real))
     c = 0
     while c < task.channels:
         end = min(c + task.depth_channels, task.channels)
-        depth = 0 if task.packs else list_rows(task, active, c, end, kept + task.panels * task.depth, places)
+        depth = list_rows(task, active, c, end, rows, places)
         for p in range(count):
             if panel[p].is_packed:
                 panel[p].depth = pack(
-                    task, &panel[p], source, offset, active, c, end, packed + p * task.panel_size,
-                    kept + p * task.depth,
+                    task, &panel[p], source, panel[p].is_free, depth, rows, places,
+                    packed + p * task.panel_size, kept + p * task.depth,
                 )
         for b in range(first_block, end_block):
             block_weights = weights + (c * task.blocks + b * (end - c)) * task.taps * TILE_ROWS
             for p in range(count):
+                tile = tiles + ((b - first_block) * count + p) * tile_size
                 if panel[p].is_packed:
                     multiply_add(
-                        panel[p].depth, kept + p * task.depth, task.packed_places, block_weights,
-                        packed + p * task.panel_size, tiles + ((b - first_block) * count + p) * tile_size,
+                        panel[p].depth, kept + p * task.depth if task.skips_zeros else rows,
+                        task.packed_places, block_weights, packed + p * task.panel_size, tile,
                     )
                 else:
-                    multiply_add(
-                        depth, kept + task.panels * task.depth, places, block_weights,
-                        source + offset + panel[p].start, tiles + ((b - first_block) * count + p) * tile_size,
-                    )
+                    multiply_add(depth, rows, places, block_weights, source + panel[p].start, tile)
         c = end
     for b in range(first_block, end_block):
         for p in range(count):

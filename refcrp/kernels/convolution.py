@@ -11,11 +11,12 @@ import numpy as np
 
 from refcrp.arrays import Array
 from refcrp.checks import check_shape
+from refcrp.errors import ShapeError
 from refcrp.kernels import reference, simd
 from refcrp.kernels.layout import ENOUGH_LANES, as_lanes, as_relevance, conditions_last, in_places
 from refcrp.kernels.taps import Gathering, Pass, Plan, adjoint, forward
 from refcrp.kernels.threads import in_units, threads
-from refcrp.kernels.window import Window
+from refcrp.kernels.window import Pair, Window
 
 __all__ = ["Convolution", "StackedConvolution"]
 
@@ -40,7 +41,12 @@ class Convolution:
     groups: int
 
     def __post_init__(self) -> None:
-        check_shape(self.weight.shape[2:], self.window.kernel, "convolution: kernel")
+        o, c = len(self.weight), self.weight.shape[1]
+        check_shape(self.weight.shape, (o, c, *self.window.kernel), "convolution: weight")
+        if self.bias is not None:
+            check_shape(self.bias.shape, (o,), "convolution: bias")
+        if o % self.groups or not o * c:
+            raise ShapeError(f"convolution: weight of shape {self.weight.shape} in {self.groups} groups")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the laid out weights behind when copied or sent elsewhere."""
@@ -58,10 +64,11 @@ class Convolution:
         (n, o, oh, ow) array
         """
         check_shape(x.shape, (None, self.channels, None, None), "convolution: images")
+        size = self.places(x.shape[2:])
         dtype = common_dtype(x, self.weight)
         if not simd.runs_compiled(dtype):
             return reference.conv2d(x, self.weight, self.bias, self.window, self.groups)
-        z = np.empty((len(x), len(self.weight), *self.window.output_size(*x.shape[2:]), 1), dtype)
+        z = np.empty((len(x), len(self.weight), *size, 1), dtype)
         bias = None if self.bias is None else np.ascontiguousarray(self.bias, dtype)
         gathering, images = self.forward(dtype), as_lanes(x, dtype)
         plan = gathering.plan(x.shape[2:], z.shape[2:4], 1)
@@ -140,10 +147,17 @@ class Convolution:
         """How many channels the input has."""
         return int(self.weight.shape[1]) * self.groups
 
+    def places(self, size: tuple[int, ...]) -> Pair:
+        """Count the window's places in an image of `size`; raise `ShapeError` if there are none."""
+        rows, columns = self.window.output_size(size[0], size[1])
+        if rows < 1 or columns < 1:
+            raise ShapeError(f"convolution: the window does not fit into an image of shape {size}")
+        return rows, columns
+
     def check_adjoint(self, outputs: tuple[int, ...], image_shape: tuple[int, ...]) -> None:
         """Raise `ShapeError` unless `outputs` (n, o, oh, ow) and an image go together."""
         check_shape(image_shape, (self.channels, None, None), "convolution: inputs")
-        expected = (None, len(self.weight), *self.window.output_size(*image_shape[1:]))
+        expected = (None, len(self.weight), *self.places(image_shape[1:]))
         check_shape(outputs, expected, "convolution: outputs")
 
     def forward(self, dtype: np.dtype[Any]) -> Gathering:
@@ -261,7 +275,15 @@ def with_margin(
 
     def spread(first: int, end: int) -> None:
         simd.loops(images.dtype).spread(
-            images, denominator, active, source, gathering.margin, gathering.split, first, end
+            images,
+            denominator,
+            active,
+            source,
+            gathering.margin,
+            gathering.split,
+            gathering.parts,
+            first,
+            end,
         )
 
     in_units(spread, len(images), images.size)

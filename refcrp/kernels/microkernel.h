@@ -95,11 +95,11 @@ static inline void NAMED(copy_columns)(REAL *to, const REAL *from)
 #endif
 }
 
-/* Whether any of COLUMNS elements is not zero. */
+/* Whether any of COLUMNS elements is not zero; -0.0 is. */
 static inline int NAMED(any_column)(const REAL *row)
 {
 #if defined(__GNUC__)
-    NAMED(bits) either = *(const NAMED(bits) *)row | *(const NAMED(bits) *)(row + LANES);
+    NAMED(bits) either = (NAMED(bits))((CONST_VECTOR(row) != 0) | (CONST_VECTOR(row + LANES) != 0));
     long long any = 0;
     UNROLLED
     for (int i = 0; i < VECTOR_BYTES / 8; i++)

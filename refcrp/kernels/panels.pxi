@@ -22,8 +22,9 @@ cdef struct Run:
 
 
 cdef struct Panel:
-    Py_ssize_t start, runs, depth  # depth: how many rows are packed
+    Py_ssize_t start, runs, depth  # depth: how many rows were kept
     bint is_packed
+    bint is_free  # whether a tile's full width can be read from the start of the last run on
     Run run[MOST_COLUMNS]
 
 
@@ -50,6 +51,23 @@ cdef void cut_into_runs(const Task* task, Py_ssize_t first, Py_ssize_t columns, 
         place += run.length
 
 
+cdef Py_ssize_t list_rows(
+    const Task* task, const unsigned char* active, Py_ssize_t first, Py_ssize_t end, int* rows,
+    Py_ssize_t* places,
+) noexcept nogil:
+    # The rows of a panel, one for each active channel and tap: which row of the weights belongs to each, and
+    # where it starts, from the panel's start on.
+    cdef Py_ssize_t c, t, depth = 0
+    for c in range(first, end):
+        if active != NULL and not active[c]:
+            continue
+        for t in range(task.taps):
+            rows[depth] = <int>((c - first) * task.taps + t)
+            places[depth] = c * task.height * task.width + task.shifts[t]
+            depth += 1
+    return depth
+
+
 cdef bint is_readable(const Task* task, Py_ssize_t start, Py_ssize_t columns) noexcept nogil:
     # Whether whole rows of a tile can be read from there on, in all channels, by all taps.
     return start + (task.channels - 1) * task.height * task.width + task.longest_shift + columns <= (
@@ -57,56 +75,30 @@ cdef bint is_readable(const Task* task, Py_ssize_t start, Py_ssize_t columns) no
     )
 
 
-cdef Py_ssize_t list_rows(
-    const Task* task, const unsigned char* active, Py_ssize_t first, Py_ssize_t end, int* kept,
-    Py_ssize_t* places,
-) noexcept nogil:
-    # The rows of panels that are read where they are.
-    cdef Py_ssize_t c, t, depth = 0
-    for c in range(first, end):
-        if active != NULL and not active[c]:
-            continue
-        for t in range(task.taps):
-            kept[depth] = <int>((c - first) * task.taps + t)
-            places[depth] = c * task.height * task.width + task.shifts[t]
-            depth += 1
-    return depth
-
-
 cdef Py_ssize_t pack(
-    const Task* task, const Panel* panel, const real* source, Py_ssize_t offset, const unsigned char* active,
-    Py_ssize_t first, Py_ssize_t end, real* packed, int* kept,
+    const Task* task, const Panel* panel, const real* source, bint is_free, Py_ssize_t depth,
+    const int* rows, const Py_ssize_t* places, real* packed, int* kept,
 ) noexcept nogil:
-    # One row a channel and tap: what the tap sees from the panel's places. Says how many rows were kept.
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), depth = 0, c, t
-    cdef Py_ssize_t size = task.height * task.width
+    # Copy the rows side by side, those of zeros left out if they may be. Says how many were kept, and which.
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), k, r, count = 0
     cdef const real* seen
     cdef real* row = packed
-    cdef bint is_free
-    cdef Py_ssize_t is_kept
-    for c in range(first, end):
-        if active != NULL and not active[c]:
-            continue
-        seen = source + offset + c * size
-        is_free = offset + (c + 1) * size + columns <= task.source_size
-        for t in range(task.taps):
-            if is_free:
-                copy_freely(panel, seen + task.shifts[t], row)
-            else:
-                copy_exactly(panel, seen + task.shifts[t], row)
-            kept[depth] = <int>((c - first) * task.taps + t)
-            is_kept = not task.skips_zeros or any_column(row)  # and no branch: nobody can predict it
-            depth += is_kept
-            row += is_kept * columns
-    return depth
-
-
-cdef inline void copy_freely(const Panel* panel, const real* seen, real* row) noexcept nogil:
-    # Each run at a tile's full width: what is too much, the next run or row writes over.
-    cdef Py_ssize_t r
-    prefetch(seen + panel.run[0].start + 4 * tile_columns(row))
-    for r in range(panel.runs):
-        copy_columns(row + panel.run[r].column, seen + panel.run[r].start)
+    for k in range(depth):
+        seen = source + places[k]
+        if is_free:  # to read a tile's full width: what is too much, the next run or row writes over
+            copy_columns(row, seen + panel.run[0].start)
+            for r in range(1, panel.runs):
+                copy_columns(row + panel.run[r].column, seen + panel.run[r].start)
+        else:
+            copy_exactly(panel, seen, row)
+        if task.skips_zeros:
+            prefetch(seen + panel.run[0].start + 4 * columns)
+            kept[count] = rows[k]
+            count += any_column(row)  # and no branch: nobody can predict it
+            row = packed + count * columns
+        else:
+            row += columns
+    return count if task.skips_zeros else depth
 
 
 cdef void copy_exactly(const Panel* panel, const real* seen, real* row) noexcept nogil:

@@ -32,7 +32,7 @@ def stabilize(const real[::1] z, real epsilon, real[::1] away, Py_ssize_t first,
 def spread(
     const real[:, :, :, :, ::1] images, const real[:, :, :, ::1] denominator,
     const unsigned char[:, ::1] active, real[:, :, :, :, ::1] target, tuple margin, tuple split,
-    Py_ssize_t first, Py_ssize_t end,
+    const int[::1] parts, Py_ssize_t first, Py_ssize_t end,
 ):
     """Put images into larger ones of zeros, divided; from image `first` to `end`, planes that are active.
 
@@ -45,14 +45,19 @@ def spread(
     denominator : (n, c, h, w) array or None
         That of image m is the one of m modulo n. Only where ``split == (1, 1)``.
     active : (m, c) array or None
-    target : (m, c, split[0] split[1] height, width, lanes) array
+    target : (m, c, parts height, width, lanes) array
     margin, split : (int, int)
+    parts : (split[0] split[1],) array
+        Which part of the target holds those of each remainder; -1 where nobody looks at them.
     """
     cdef Py_ssize_t top = margin[0], left = margin[1], split_y = split[0], split_x = split[1]
-    cdef Py_ssize_t lanes = images.shape[4], width = images.shape[3]
-    cdef Py_ssize_t height = target.shape[2] // (split_y * split_x)
-    cdef Py_ssize_t m, c, y, x, part, lane
-    cdef const real* row
+    cdef Py_ssize_t lanes = images.shape[4], width = images.shape[3], count = 0
+    cdef Py_ssize_t m, c, y, row, remainder, height, part
+    cdef const real* pixels
+    cdef real* to
+    for remainder in range(parts.shape[0]):
+        count += parts[remainder] >= 0
+    height = target.shape[2] // count
     with nogil:
         for m in range(first, end):
             for c in range(images.shape[1]):
@@ -60,21 +65,33 @@ def spread(
                     continue
                 target[m, c] = 0
                 for y in range(images.shape[2]):
-                    row = &images[m, c, y, 0, 0]
-                    part = (top + y) % split_y * split_x * height + (top + y) // split_y
-                    if denominator is not None:
-                        divide(
-                            row, &denominator[m % denominator.shape[0], c, y, 0], width, lanes,
-                            &target[m, c, part, left, 0],
-                        )
-                    elif split_x == 1:
-                        memcpy(&target[m, c, part, left, 0], row, width * lanes * sizeof(real))
-                    else:
-                        for x in range(width):
-                            for lane in range(lanes):
-                                target[
-                                    m, c, part + (left + x) % split_x * height, (left + x) // split_x, lane
-                                ] = row[x * lanes + lane]
+                    pixels, row = &images[m, c, y, 0, 0], (top + y) // split_y
+                    for remainder in range(split_x):
+                        part = parts[(top + y) % split_y * split_x + remainder]
+                        if part < 0:
+                            continue
+                        to = &target[m, c, part * height + row, 0, 0]
+                        if denominator is not None:
+                            to += left * lanes
+                            divide(pixels, &denominator[m % denominator.shape[0], c, y, 0], width, lanes, to)
+                        elif split_x == 1:
+                            memcpy(to + left * lanes, pixels, width * lanes * sizeof(real))
+                        else:
+                            copy_every(pixels, width, lanes, left, split_x, remainder, to)
+
+
+cdef inline void copy_every(
+    const real* pixels, Py_ssize_t width, Py_ssize_t lanes, Py_ssize_t left, Py_ssize_t split,
+    Py_ssize_t remainder, real* to,
+) noexcept nogil:
+    # The pixels x with (left + x) % split == remainder, side by side.
+    cdef Py_ssize_t x = (remainder - left % split + split) % split, lane
+    to += (left + x) // split * lanes
+    while x < width:
+        for lane in range(lanes):
+            to[lane] = pixels[x * lanes + lane]
+        to += lanes
+        x += split
 
 
 cdef inline void divide(

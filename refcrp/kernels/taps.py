@@ -27,7 +27,7 @@ from refcrp.kernels.window import Pair, Window
 
 PANELS = 4  # of the image, packed together for all outputs
 FEW_OUTPUTS = 16  # up to which packing a panel takes longer than what is saved by having it packed
-DEPTH = 256  # rows of a panel packed at a time; 16 columns of float32 make 16 KiB, half a first-level cache
+DEPTH = 256  # rows packed at a time; an AVX2 panel is 16 KiB then, half of a first-level cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,8 @@ class Gathering:
 
     phases: tuple[Phase, ...]
     margin: Pair
-    split: Pair = (1, 1)  # into how many parts the source is split
+    split: Pair  # modulo which remainders of the coordinates the source is split into parts
+    parts: Array  # the part of each pair of remainders, -1 for those that no tap sees
 
     @cached_property
     def plan(self) -> Callable[[tuple[int, ...], tuple[int, ...], int], Plan]:
@@ -95,7 +96,7 @@ class Gathering:
             for phase, (rows, columns) in zip(self.phases, places, strict=True)
             if rows > 0 and columns > 0
         )
-        source_size = (self.split[0] * self.split[1] * height, width)
+        source_size = ((int(self.parts.max()) + 1) * height, width)
         covers_target = sum(rows * columns for rows, columns in places) == math.prod(target_size)
         is_moved = self.split != (1, 1) or source_size != tuple(size)
         return Plan(source_size, is_moved, covers_target, passes)
@@ -117,10 +118,13 @@ def forward(weight: Array, window: Window, groups: int) -> Gathering:
     for i, j in window.positions():
         y, x = i * window.dilation[0], j * window.dilation[1]
         offsets.append((y % split_y * split_x + x % split_x, y // split_y, x // split_x))
+    seen = sorted({remainders for remainders, _, _ in offsets})
+    parts = np.full(split_y * split_x, -1, np.intc)
+    parts[seen] = range(len(seen))
+    in_parts = [(seen.index(remainders), y, x) for remainders, y, x in offsets]
     taps = weight.reshape(groups, o // groups, c, -1)
-    return Gathering(
-        (phase(taps, offsets, split_y * split_x, (0, 0), (1, 1)),), window.padding, window.stride
-    )
+    only = phase(taps, in_parts, len(seen), (0, 0), (1, 1))
+    return Gathering((only,), window.padding, window.stride, parts)
 
 
 def adjoint(weight: Array, window: Window, groups: int) -> Gathering:
@@ -135,7 +139,7 @@ def adjoint(weight: Array, window: Window, groups: int) -> Gathering:
             taps = by_input[:, :, :, list(rows)][..., list(columns)].reshape(groups, c, o // groups, -1)
             offsets = [(0, rows[i] + top, columns[j] + left) for i in rows for j in columns]
             phases.append(phase(taps, offsets, 1, (y, x), window.stride))
-    return Gathering(tuple(phases), (top, left))
+    return Gathering(tuple(phases), (top, left), (1, 1), np.zeros(1, np.intc))
 
 
 def positions_seen(window: Window, axis: int, pixel: int) -> dict[int, int]:

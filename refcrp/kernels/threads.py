@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from refcrp.checks import as_integer
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["default_threads", "in_units", "threads", "using_threads"]
 
@@ -69,13 +69,21 @@ def in_units(kernel: Callable[[int, int], None], units: int, operations: float) 
         while (piece := next(ticket)) < pieces:
             kernel(units * piece // pieces, units * (piece + 1) // pieces)
 
-    helpers = [pool(os.getpid()).submit(work) for _ in range(workers - 1)]
+    helpers = helpers_for(work, workers - 1)
     try:
         work()
     finally:
         for helper in helpers:
             if not helper.cancel():
                 helper.result()
+
+
+def helpers_for(work: Callable[[], None], count: int) -> list[Future[None]]:
+    """Let `count` threads begin with `work`; none while the interpreter shuts down."""
+    try:
+        return [pool(os.getpid()).submit(work) for _ in range(count)]
+    except RuntimeError:
+        return []
 
 
 @lru_cache(maxsize=1)

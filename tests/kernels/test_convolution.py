@@ -1,0 +1,481 @@
+"""Convolutions with laid out weights: against their specification, and the same bits however they are cut."""
+
+import copy
+import itertools
+import pickle
+import sys
+
+import numpy as np
+import pytest
+from geometries import (
+    MANY,
+    SAME_KERNELS,
+    assert_near,
+    assert_same_bits,
+    case,
+    cases,
+    conditions_last,
+    expected_relevance,
+    kernels_allocate,
+    needs_compiled,
+    run,
+    set_constant,
+    soiled,
+)
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from refcrp import kernels
+from refcrp.errors import ShapeError
+from refcrp.kernels import Convolution, StackedConvolution, convolution, reference, using_threads
+from refcrp.kernels.window import Window
+
+# 360 and 1000 rows of a panel, in blocks of up to 256; more than FEW_OUTPUTS outputs, and a partial tile
+DEEP = case((3, 3), (1, 1), (1, 1), (1, 1), 1, 40, 41, 2, (6, 7), np.float32)
+DEEPER = case((5, 5), (2, 1), (0, 2), (1, 1), 2, 40, 3, 1, (7, 5), np.float64)
+# one place, and one that sees nothing but padding on most sides
+ONE_PIXEL = case((1, 1), (1, 1), (0, 0), (1, 1), 1, 1, 1, 1, (1, 1), np.float32)
+LOST = case((2, 2), (3, 3), (3, 3), (2, 2), 1, 2, 3, 2, (1, 1), np.float64)
+# so many outputs that they are cut into chunks
+MANY_OUTPUTS = case((2, 2), (1, 1), (0, 0), (1, 1), 1, 3, 200, 1, (4, 4), np.float32)
+FIXED = {"deep": DEEP, "deeper": DEEPER, "one pixel": ONE_PIXEL, "lost": LOST, "many": MANY_OUTPUTS}
+
+every_case = pytest.mark.parametrize("c", FIXED.values(), ids=FIXED)
+
+
+# Against the specification ----------------------------------------------------------------------------------
+
+
+@needs_compiled
+@given(c=cases())
+@example(DEEP)
+@example(DEEPER)
+@example(ONE_PIXEL)
+@example(LOST)
+@example(MANY_OUTPUTS)
+def test_agrees_with_the_specification(c):
+    layer, weight, image = c.layer(), np.abs(c.weight), c.x.shape[1:]
+    settings = c.window, c.groups
+    magnitudes = reference.conv2d(np.abs(c.x), weight, np.abs(c.bias), *settings)
+    assert_near(layer.linear(c.x), reference.conv2d(c.x, c.weight, c.bias, *settings), magnitudes)
+
+    magnitudes = reference.conv2d_transpose(np.abs(c.R[0]), weight, image, *settings)
+    expected = reference.conv2d_transpose(c.R[0], c.weight, image, *settings)
+    assert_near(layer.transpose(c.R[0], image), expected, magnitudes)
+
+    expected, magnitudes = expected_relevance(c, c.R)
+    assert_near(layer.redistribute(c.R, c.z, c.x), expected, magnitudes)
+    assert_near(layer.redistribute(c.R[:2], c.z, c.x), expected[:2], magnitudes[:2])
+    assert_near(layer.redistribute(c.R[0], c.z, c.x), expected[0], magnitudes[0])
+
+
+@needs_compiled
+def test_without_bias():
+    with_bias, without = DEEP.layer(), Convolution(DEEP.weight, None, DEEP.window, 1)
+    z = without.linear(DEEP.x) + DEEP.bias[:, None, None]  # one addition, at the end, either way
+    np.testing.assert_array_equal(with_bias.linear(DEEP.x), z)
+
+
+@given(c=cases(), keep=st.sampled_from([0, 0.02, 0.2, 0.5]), of=st.sampled_from(["channels", "pixels"]))
+def test_zero_relevance_changes_nothing(c, keep, of):
+    """Channels of zeros are left out: of one image, of all conditions of one, in all ways to lie in memory."""
+    rng = np.random.default_rng(0)
+    size = (*c.R.shape[:3], 1, 1) if of == "channels" else (1, *c.R.shape[1:])
+    R = c.R * (rng.uniform(size=size) < keep) * rng.choice([-1, 1], c.R.shape).astype(c.R.dtype)  # -0.0 too
+    expected, magnitudes = expected_relevance(c, R)
+    layer = c.layer()
+    for some in R, R[:2]:
+        R_in = layer.redistribute(some, c.z, c.x)
+        assert_near(R_in, expected[: len(some)], magnitudes[: len(some)])
+        np.testing.assert_array_equal(layer.redistribute(conditions_last(some), c.z, c.x), R_in)
+    if kernels.USE_COMPILED:  # nothing is left out here
+        np.testing.assert_array_equal(
+            layer.redistribute(R[0], c.z, c.x), c.x * layer.transpose(R[0] / c.z, c.x.shape[1:])
+        )
+
+
+def test_pixels_that_no_tap_sees_get_exactly_zero():
+    c = case((1, 2), (3, 4), (0, 1), (1, 1), 1, 2, 3, 2, (8, 9), np.float32)
+    seen = reference.conv2d_transpose(np.ones_like(c.z), np.ones_like(c.weight), c.x.shape[1:], c.window, 1)
+    assert 0 < (seen == 0).mean() < 1
+    with kernels_allocate(empty=soiled):
+        for R in c.R[0], c.R[:2], c.R:
+            R_in = c.layer().redistribute(R, c.z, c.x)
+            assert (R_in[np.broadcast_to(seen == 0, R_in.shape)] == 0).all()
+        assert (c.layer().transpose(c.z, c.x.shape[1:])[seen == 0] == 0).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@every_case
+def test_what_is_not_finite_comes_out_and_stays_in_its_sample(c, value):
+    """Nothing hangs, crashes or hides it: those who call check results."""
+    layer, n = c.layer(), len(c.x)
+    x, R, z, a = c.x.copy(), c.R.copy(), c.z.copy(), c.x.copy()
+    x[-1], R[-1, -1, 0, 0, 0], a[-1, 0], z[-1] = value, value, value, np.nan
+    with np.errstate(all="ignore"):
+        expected = c.results()
+        assert not np.isfinite(layer.linear(x)[-1]).all() or c is LOST  # which sees no pixel of this image
+        np.testing.assert_array_equal(layer.linear(x)[:-1], expected[0][: n - 1])
+        R_in = layer.redistribute(R, c.z, c.x)
+        assert not np.isfinite(R_in[-1, -1]).all() or c is LOST
+        np.testing.assert_array_equal(R_in[:-1], expected[-1][:-1])
+        np.testing.assert_array_equal(R_in[:, : n - 1], expected[-1][:, : n - 1])
+        for R_in in layer.redistribute(c.R, c.z, a), layer.redistribute(c.R, z, c.x):
+            assert not np.isfinite(R_in[:, -1]).all() or c is LOST
+            np.testing.assert_array_equal(R_in[:, : n - 1], expected[-1][:, : n - 1])
+        alone = np.zeros_like(c.R)
+        alone[-1, -1, 0, 0, 0] = np.nan  # the only channel with any relevance
+        assert not np.isfinite(layer.redistribute(alone, c.z, c.x)[-1, -1]).all() or c is LOST
+
+
+# The same bits ----------------------------------------------------------------------------------------------
+
+
+@needs_compiled
+@given(c=cases())
+@example(DEEP)
+@example(DEEPER)
+@example(MANY_OUTPUTS)
+def test_the_order_of_memory_does_not_matter(c):
+    layer, (*_, few, many) = c.layer(), c.results()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for enough in 1, 10**6:
+            set_constant(monkeypatch, "ENOUGH_LANES", enough)
+            assert_same_bits(
+                [layer.redistribute(c.R[:2], c.z, c.x), layer.redistribute(c.R, c.z, c.x)], [few, many]
+            )
+            for R, expected in (c.R, many), (c.R[:2], few):
+                np.testing.assert_array_equal(layer.redistribute(conditions_last(R), c.z, c.x), expected)
+
+
+@needs_compiled
+@given(c=cases())
+@example(DEEP)
+def test_a_condition_alone_and_a_sample_alone(c):
+    layer, (z, back, one, few, many) = c.layer(), c.results()
+    np.testing.assert_array_equal(few, many[:2])
+    np.testing.assert_array_equal(one, many[0])
+    for k in range(len(c.x)):
+        only = slice(k, k + 1)
+        np.testing.assert_array_equal(layer.linear(c.x[only]), z[only])
+        np.testing.assert_array_equal(layer.transpose(c.R[0, only], c.x.shape[1:]), back[only])
+        for R, expected in (c.R, many), (c.R[:2], few):
+            R_in = layer.redistribute(R[:, only], c.z[only], c.x[only])
+            np.testing.assert_array_equal(R_in, expected[:, only])
+
+
+@needs_compiled
+@given(c=cases())
+@example(DEEP)
+@example(DEEPER)
+@example(MANY_OUTPUTS)
+def test_packed_or_read_where_it_is(c):
+    expected = c.results()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for few in 0, 10**6:  # all are packed, none is
+            set_constant(monkeypatch, "FEW_OUTPUTS", few)
+            assert_same_bits(c.results(), expected)
+
+
+@needs_compiled
+@given(
+    c=cases(),
+    count=st.sampled_from([1, 2, 3, 7]),
+    panels=st.sampled_from([1, 2, 3, 8]),
+    few=st.sampled_from([0, 100]),
+)
+@example(DEEP, 7, 3, 16)
+@example(DEEPER, 7, 1, 16)
+@example(MANY_OUTPUTS, 7, 8, 16)
+@example(MANY_OUTPUTS, 7, 8, 10**6)
+@example(MANY_OUTPUTS, 7, 1, 16)
+@settings(max_examples=40)
+def test_any_number_of_threads_and_panels(c, count, panels, few):
+    with using_threads(1):
+        expected = c.results()
+    with pytest.MonkeyPatch.context() as monkeypatch, using_threads(count):
+        set_constant(monkeypatch, "WORTH_A_THREAD", 1)
+        set_constant(monkeypatch, "PANELS", panels)
+        set_constant(monkeypatch, "FEW_OUTPUTS", few)
+        assert_same_bits(c.results(), expected)
+
+
+@given(c=cases())
+@example(MANY_OUTPUTS)
+def test_one_denominator_and_one_input_serve_all_samples(c):
+    layer, n = c.layer(), len(c.x)
+    z, a = c.z[:1], c.x[:1]
+    for R in c.R[0], c.R[:2], c.R, conditions_last(c.R):
+        expected = layer.redistribute(R, np.repeat(z, n, axis=0), np.repeat(a, n, axis=0))
+        np.testing.assert_array_equal(layer.redistribute(R, z, a), expected)
+        np.testing.assert_array_equal(
+            layer.redistribute(R, z, c.x), layer.redistribute(R, np.repeat(z, n, axis=0), c.x)
+        )
+        np.testing.assert_array_equal(
+            layer.redistribute(R, c.z, a), layer.redistribute(R, c.z, np.repeat(a, n, axis=0))
+        )
+
+
+@needs_compiled
+@given(c=cases())
+@example(DEEP)
+@settings(max_examples=30)
+def test_arrays_of_any_layout(c):
+    """Every other one of twice as many, mirrored, channels last, and read-only."""
+    expected, image = c.results(), c.x.shape[1:]
+
+    def strided(array):
+        wide = np.repeat(np.repeat(array, 2, axis=-1), 2, axis=0)[::2, ..., ::2]
+        wide.flags.writeable = False
+        return wide
+
+    def mirrored(array):
+        return array[..., ::-1].copy()[..., ::-1]
+
+    def channels_last(array):
+        return np.moveaxis(np.moveaxis(array, -3, -1).copy(), -1, -3)
+
+    for view in strided, mirrored, channels_last:
+        layer = Convolution(view(c.weight), c.bias[::-1].copy()[::-1], c.window, c.groups)
+        np.testing.assert_array_equal(layer.linear(view(c.x)), expected[0])
+        np.testing.assert_array_equal(layer.transpose(view(c.R[0]), image), expected[1])
+        for R, R_in in zip((c.R[0], c.R[:2], c.R), expected[2:], strict=True):
+            np.testing.assert_array_equal(layer.redistribute(view(R), view(c.z), view(c.x)), R_in)
+
+
+@needs_compiled
+@pytest.mark.parametrize("narrow", ["x", "weight", "R", "z"])
+def test_mixed_types_compute_in_the_wider_one(narrow):
+    """... with the bits of arrays that had been converted before."""
+    c, d = copy.copy(DEEPER), copy.copy(DEEPER)
+    setattr(c, narrow, getattr(c, narrow).astype(np.float32))
+    setattr(d, narrow, getattr(c, narrow).astype(np.float64))
+    results = [c.layer().linear(c.x), *(c.layer().redistribute(R, c.z, c.x) for R in (c.R[:2], c.R))]
+    expected = [d.layer().linear(d.x), *(d.layer().redistribute(R, d.z, d.x) for R in (d.R[:2], d.R))]
+    assert results[1].dtype == results[2].dtype == np.float64
+    assert results[0].dtype == (np.float64 if narrow != "both" else np.float32)
+    assert_same_bits(results, expected)
+
+
+def test_the_bias_takes_the_type_of_the_rest():
+    layer = Convolution(DEEP.weight, DEEP.bias.astype(np.float64), DEEP.window, 1)
+    z = layer.linear(DEEP.x)
+    np.testing.assert_allclose(z, DEEP.layer().linear(DEEP.x), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.longdouble, object])
+def test_other_types_take_the_specification(dtype):
+    c = case((2, 2), (1, 2), (1, 0), (1, 1), 1, 2, 3, 2, (3, 4), np.float64)
+    x, weight, R, z = (array.astype(dtype) for array in (c.x, c.weight, c.R[:2], c.z))
+    layer = Convolution(weight, None, c.window, 1)
+    R_in = layer.redistribute(R, z, x)
+    assert layer.linear(x).dtype == R_in.dtype == dtype
+    expected = Convolution(c.weight, None, c.window, 1)
+    np.testing.assert_allclose(layer.linear(x).astype(float), expected.linear(c.x), atol=1e-14)
+    np.testing.assert_allclose(R_in.astype(float), expected.redistribute(c.R[:2], c.z, c.x), atol=1e-13)
+
+
+@given(c=cases())
+@settings(max_examples=20)
+def test_arguments_are_left_alone(c):
+    arrays = [c.x, c.weight, c.bias, c.R, c.z]
+    before = [array.copy() for array in arrays]
+    results = c.results()
+    assert_same_bits(arrays, before)
+    for result in results:
+        assert not any(np.shares_memory(result, array) for array in arrays)
+        assert result.flags.writeable
+
+
+def test_no_samples_and_no_conditions():
+    c, layer = DEEP, DEEP.layer()
+    o, image = c.z.shape[1:], c.x.shape[1:]
+    assert layer.linear(c.x[:0]).shape == (0, *o)
+    assert layer.transpose(c.R[0, :0], image).shape == (0, *image)
+    assert layer.redistribute(c.R[:, :0], c.z[:0], c.x[:0]).shape == (MANY, 0, *image)
+    assert layer.redistribute(c.R[:0], c.z, c.x).shape == (0, *c.x.shape)
+
+
+@given(c=cases(), biases=st.sampled_from(["all", "none", "some"]))
+@example(DEEP, "some")
+@example(MANY_OUTPUTS, "all")
+def test_stacked_convolutions_compute_what_each_does(c, biases):
+    weights = c.weight, np.maximum(c.weight, 0), c.weight[::-1]
+    has_bias = {"all": (True, True, True), "none": (False, False, False), "some": (False, True, False)}[
+        biases
+    ]
+    each = [
+        Convolution(weight, c.bias * k if has else None, c.window, c.groups)
+        for k, (weight, has) in enumerate(zip(weights, has_bias, strict=True))
+    ]
+    stacked = StackedConvolution.of(each).linear(c.x)
+    assert len(stacked) == 3
+    assert not any(np.shares_memory(a, b) for a, b in itertools.combinations(stacked, 2))
+    for z, layer in zip(stacked, each, strict=True):
+        expected = layer.linear(c.x)
+        if kernels.USE_COMPILED:
+            np.testing.assert_array_equal(z, expected)
+        else:  # a product of other matrices
+            np.testing.assert_allclose(z, expected, rtol=0, atol=1e-5 if z.itemsize == 4 else 1e-12)
+
+
+# Shapes, copies, memory -------------------------------------------------------------------------------------
+
+FITTING = case((2, 2), (1, 1), (0, 0), (1, 1), 2, 2, 3, 3, (4, 4), np.float64)
+z, x, R = FITTING.z, FITTING.x, FITTING.R
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (R, z[:2], x),
+        (R, np.concatenate([z, z]), x),
+        (R, z[:0], x),
+        (R, z[:, 1:], x),
+        (R, z[..., 1:], x),
+        (R, z[0], x),
+        (R, z[None], x),
+        (R, z, x[:2]),
+        (R, z, np.concatenate([x, x])),
+        (R, z, x[:0]),
+        (R, z, x[:, 1:]),
+        (R, z, x[..., 1:]),
+        (R, z, x[0]),
+        (R[:, :2], z, x),
+        (R[:, :, 1:], z, x),
+        (R[..., 1:, :], z, x),
+        (R[0, 0], z, x),
+        (R[:, :1], z, x),
+    ],
+    ids=lambda arguments: " ".join(str(array.shape) for array in arguments),
+)
+def test_relevance_that_does_not_fit(arguments):
+    with pytest.raises(ShapeError):
+        FITTING.layer().redistribute(*arguments)
+
+
+def test_images_that_do_not_fit():
+    layer = FITTING.layer()
+    for images in x[0], x[:, 1:], x[None], np.concatenate([x, x], axis=1):
+        with pytest.raises(ShapeError):
+            layer.linear(images)
+    for s, image in (z[:, 1:], (4, 4, 4)), (z, (4, 4)), (z, (3, 4, 4)), (z, (4, 4, 5)), (z[0], (4, 4, 4)):
+        with pytest.raises(ShapeError):
+            layer.transpose(s, image)
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias", "kernel", "groups"),
+    [
+        ((4, 2, 2, 2), None, (2, 3), 1),
+        ((4, 2, 2), None, (2, 2), 1),
+        ((4, 2, 2, 2, 2), None, (2, 2), 1),
+        ((4, 2, 2, 2), (3,), (2, 2), 1),  # read beyond its end, if it is not refused
+        ((4, 2, 2, 2), (5,), (2, 2), 1),
+        ((4, 2, 2, 2), (4, 1), (2, 2), 1),
+        ((3, 2, 2, 2), None, (2, 2), 2),  # outputs that do not divide into groups
+        ((2, 2, 2, 2), None, (2, 2), 4),
+    ],
+    ids=str,
+)
+def test_weights_that_do_not_fit(weight, bias, kernel, groups):
+    """Nobody may tell a compiled loop to read outside of an array."""
+    with pytest.raises(ShapeError):
+        Convolution(np.ones(weight), None if bias is None else np.ones(bias), Window(kernel), groups).linear(
+            np.ones((1, 2 * groups, 4, 4))
+        )
+
+
+def test_an_image_that_is_too_small():
+    layer = Convolution(np.ones((1, 1, 3, 3)), None, Window((3, 3)), 1)
+    with pytest.raises(ValueError, match="does not fit"):  # a layer says more, and before
+        layer.linear(np.ones((1, 1, 1, 4)))
+
+
+@pytest.mark.parametrize("replica", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
+def test_copies_leave_the_laid_out_weights_behind(replica):
+    layer = DEEP.layer()
+    expected = DEEP.results(layer)
+    size = len(pickle.dumps(layer))
+    again = replica(layer)
+    assert set(vars(again)) == {"weight", "bias", "window", "groups"}
+    assert size < 1.5 * (DEEP.weight.nbytes + DEEP.bias.nbytes)
+    assert_same_bits(DEEP.results(again), expected)
+
+
+@needs_compiled
+def test_weights_are_laid_out_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr(convolution, "forward", lambda *a, f=convolution.forward: calls.append("f") or f(*a))
+    monkeypatch.setattr(convolution, "adjoint", lambda *a, f=convolution.adjoint: calls.append("a") or f(*a))
+    layer = DEEP.layer()
+    assert calls == []
+    for _ in range(3):
+        layer.linear(DEEP.x)
+        layer.redistribute(DEEP.R, DEEP.z, DEEP.x)
+    assert calls == ["f", "a"]
+
+
+@needs_compiled
+@given(c=cases())
+@example(DEEP)
+@example(DEEPER)
+@example(LOST)
+@example(MANY_OUTPUTS)
+def test_memory_that_was_not_written_is_not_used(c):
+    expected = c.results()
+    R = c.R * (np.random.default_rng(0).uniform(size=(*c.R.shape[:3], 1, 1)) < 0.2)  # not all are spread
+    sparse = c.layer().redistribute(R, c.z, c.x)
+    with kernels_allocate(empty=soiled):
+        assert_same_bits(c.results(), expected)
+        np.testing.assert_array_equal(c.layer().redistribute(R, c.z, c.x), sparse)
+
+
+GUARDED = """
+import numpy as np
+from functools import partial
+import pytest
+from geometries import case, guarded, guarded_copy, kernels_allocate, set_constant
+
+rng, monkeypatch = np.random.default_rng(0), pytest.MonkeyPatch()
+set_constant(monkeypatch, "WORTH_A_THREAD", 1)
+for k in range(60):
+    kernel, stride, padding, dilation = (tuple(rng.integers(a, b, 2)) for a, b in [(1, 5), (1, 4), (0, 3), (1, 3)])
+    stride, padding = ((1, 1), (0, 0)) if k % 3 == 0 else (stride, padding)  # read where they are
+    dtype = rng.choice([np.float32, np.float64])
+    reach = [max(1, d * (n - 1) + 1 - 2 * p) for n, p, d in zip(kernel, padding, dilation)]
+    image = tuple(r + int(rng.integers(0, 12)) for r in reach)
+    groups, channels, outputs, n = (int(rng.integers(1, m)) for m in (3, 40, 20, 3))
+    c = case(*(tuple(map(int, pair)) for pair in (kernel, stride, padding, dilation)), groups, channels,
+             outputs, n, image, dtype, k)
+    expected = c.results()
+    R = np.moveaxis(c.R, 0, -1)
+    for at_end in True, False:
+        hold = partial(guarded_copy, at_end=at_end)
+        c.x, c.weight, c.bias, c.z, c.R = map(hold, (c.x, c.weight, c.bias, c.z, c.R))
+        set_constant(monkeypatch, "FEW_OUTPUTS", 0 if k % 4 == 0 else 16)
+        with kernels_allocate(empty=partial(guarded, at_end=at_end), ascontiguousarray=hold):
+            results = c.results()
+            results.append(c.layer().redistribute(np.moveaxis(hold(R), -1, 0), c.z, c.x))
+        for one, other in zip(results, [*expected, expected[-1]], strict=True):
+            np.testing.assert_array_equal(one, other)
+print("stayed inside")
+"""
+
+
+@needs_compiled
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="protects pages with Linux' mprotect")
+def test_nothing_outside_the_arrays_is_touched():
+    """All arrays end where a page ends, or start where one starts, beside pages that nobody may touch."""
+    answer = run(GUARDED, MALLOC_PERTURB_="128", REFCRP_NUM_THREADS="2", **SAME_KERNELS)
+    assert answer.stdout == "stayed inside\n", (answer.returncode, answer.stderr)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="protects pages with Linux' mprotect")
+def test_the_guard_of_the_test_before_bites():
+    for at_end, k in (True, 1), (False, -1):
+        code = "import ctypes; from geometries import guarded; a = guarded(7, 'f4', at_end={}); p = a.ctypes.data; "
+        code += "print(a[6], flush=True); ctypes.c_float.from_address(p + {} * 4 * {}).value"
+        answer = run(code.format(at_end, k, 7 if at_end else 1))
+        assert answer.stdout == "nan\n"
+        assert answer.returncode == -11
