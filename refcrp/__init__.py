@@ -8,115 +8,35 @@
 (6, 1, 28, 28)
 """
 
-from refcrp import errors, layers
-from refcrp.arrays import exact
-from refcrp.canonize import canonize, strip_softmax
-from refcrp.composite import Composite
-from refcrp.crp import CRP
-from refcrp.datasets import load_digits
-from refcrp.errors import RefcrpError
-from refcrp.explanation import Explanation
-from refcrp.heatmap import heatmap
-from refcrp.io import load_model, save_model
-from refcrp.kernels import backend, show_config
-from refcrp.layers import ConvLayer, DropoutLayer, NormalizationLayer, PoolingLayer, ReshapingLayer
-from refcrp.lrp import LRP, Trace
-from refcrp.model import Model, Sequential
-from refcrp.presets import (
-    EpsilonAlpha2Beta1,
-    EpsilonAlpha2Beta1Flat,
-    EpsilonGammaBox,
-    EpsilonPlus,
-    EpsilonPlusFlat,
-)
-from refcrp.primitives import (
-    FirstLayerMap,
-    FirstLayerTypeMap,
-    FirstNTypeMap,
-    GlobalMap,
-    GlobalTypeMap,
-    LastLayerMap,
-    LastLayerTypeMap,
-    LayerMap,
-    RangeMap,
-    RangeTypeMap,
-)
-from refcrp.propagation import Contribution, Share
-from refcrp.rule import Rule
-from refcrp.rules import (
-    AlphaBetaRule,
-    EpsilonRule,
-    FlatRule,
-    GammaRule,
-    GeneralizedGammaRule,
-    LayerNormRule,
-    PassRule,
-    WSquareRule,
-    ZBoxRule,
-    ZeroRule,
-    ZPlusRule,
-)
-from refcrp.selection import IndexedFeatures, IndexSelector, MaxActivationSelector, TopNFeatures
+import ast
+import importlib
+from pathlib import Path
+from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "CRP",
-    "LRP",
-    "AlphaBetaRule",
-    "Composite",
-    "Contribution",
-    "ConvLayer",
-    "DropoutLayer",
-    "EpsilonAlpha2Beta1",
-    "EpsilonAlpha2Beta1Flat",
-    "EpsilonGammaBox",
-    "EpsilonPlus",
-    "EpsilonPlusFlat",
-    "EpsilonRule",
-    "Explanation",
-    "FirstLayerMap",
-    "FirstLayerTypeMap",
-    "FirstNTypeMap",
-    "FlatRule",
-    "GammaRule",
-    "GeneralizedGammaRule",
-    "GlobalMap",
-    "GlobalTypeMap",
-    "IndexSelector",
-    "IndexedFeatures",
-    "LastLayerMap",
-    "LastLayerTypeMap",
-    "LayerMap",
-    "LayerNormRule",
-    "MaxActivationSelector",
-    "Model",
-    "NormalizationLayer",
-    "PassRule",
-    "PoolingLayer",
-    "RangeMap",
-    "RangeTypeMap",
-    "RefcrpError",
-    "ReshapingLayer",
-    "Rule",
-    "Sequential",
-    "Share",
-    "TopNFeatures",
-    "Trace",
-    "WSquareRule",
-    "ZBoxRule",
-    "ZPlusRule",
-    "ZeroRule",
-    "__version__",
-    "backend",
-    "canonize",
-    "errors",
-    "exact",
-    "heatmap",
-    "layers",
-    "load_digits",
-    "load_model",
-    "save_model",
-    "show_config",
-    "strip_softmax",
-]
+
+def public_names() -> dict[str, str]:
+    """Give the module of each public name, as ``__init__.pyi`` imports it for type checkers and editors."""
+    stub = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = (node for node in stub.body if isinstance(node, ast.ImportFrom))
+    return {alias.name: node.module or "" for node in imports for alias in node.names}
+
+
+MODULES = public_names()
+__all__ = sorted((*MODULES, "__version__"))  # noqa: PLE0605 - the stub has the list for readers of code
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that ``import refcrp`` costs next to nothing."""
+    if name not in MODULES:
+        raise AttributeError(f"module 'refcrp' has no attribute {name!r}")
+    module = MODULES[name]
+    found = importlib.import_module(f"refcrp.{name}" if module == "refcrp" else module)
+    value = found if module == "refcrp" else getattr(found, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

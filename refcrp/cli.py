@@ -16,14 +16,14 @@ import numpy as np
 import refcrp
 from refcrp import presets
 from refcrp.arrays import Array
-from refcrp.canonize import strip_softmax
+from refcrp.canonization import strip_softmax
 from refcrp.checks import show_shape
 from refcrp.composite import Composite
 from refcrp.crp import CRP
 from refcrp.datasets import load_digits
 from refcrp.errors import ParameterError, RefcrpError, UnknownLayerError
 from refcrp.explanation import Explanation
-from refcrp.heatmap import heatmap, require_matplotlib, share
+from refcrp.heatmaps import heatmap, require_matplotlib, share
 from refcrp.images import read_image
 from refcrp.io import load_model
 from refcrp.layers import ConvLayer

@@ -6,6 +6,7 @@ import zipfile
 
 NEEDED = {
     "refcrp/py.typed",
+    "refcrp/__init__.pyi",
     "refcrp/kernels/_pool.pyi",
     "refcrp_data/__init__.py",
     "refcrp_data/lenet5.h5",

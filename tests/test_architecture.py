@@ -26,12 +26,12 @@ ROOMS = [
     ["rules"],
     ["layers"],
     ["model"],
-    ["selection", "canonize", "primitives"],
+    ["selection", "canonization", "primitives"],
     ["composite", "conditions", "explanation", "batches"],
     ["presets", "lrp"],
     ["crp"],
     # these stand beside, and nobody below imports them
-    ["io", "datasets", "heatmap", "images"],
+    ["io", "datasets", "heatmaps", "images"],
     ["__init__"],
     ["cli"],
     ["__main__"],
@@ -81,7 +81,7 @@ def modules_after(code):
 
 
 def test_import_loads_nothing_but_numpy():
-    extra = modules_after("import refcrp") - modules_after(
+    extra = modules_after("import refcrp; refcrp.LRP") - modules_after(
         "import numpy, importlib.resources, difflib, tempfile"
     )
     ours = {"refcrp", "cython_runtime"} | {name for name in extra if name.startswith("_cython_")}
@@ -113,3 +113,18 @@ MODULES = [
 @pytest.mark.parametrize("name", ["refcrp", *MODULES])
 def test_doctests(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_no_module_is_called_like_a_public_name():
+    """Importing a submodule sets it as an attribute of the package, and would hide the name."""
+    modules = {path.stem for path in ROOT.glob("*.py")} | {
+        path.name for path in ROOT.iterdir() if path.is_dir()
+    }
+    assert {name for name in refcrp.__all__ if name in modules} == {
+        "errors",
+        "layers",
+    }  # which are the modules
+
+
+def test_import_alone_loads_nothing_more():
+    assert not modules_after("import refcrp") & {"numpy", "scipy", "h5py", "matplotlib"}

@@ -44,6 +44,11 @@ class BoxConvolution:
     groups: int
 
     @cached_property
+    def plain(self) -> Convolution:
+        """The same convolution, channel by channel; its weights are laid out only if it is used."""
+        return Convolution(self.weight, self.bias, self.window, self.groups)
+
+    @cached_property
     def box(self) -> Convolution:
         """One channel in and one out, for each group."""
         return Convolution(self.weight[: self.groups, :1], None, self.window, self.groups)
@@ -55,6 +60,7 @@ class BoxConvolution:
 
     def redistribute(self, R_out: Array, denominator: Array, a: Array) -> Array:
         """R_i = a_i · Σ_j W_ij · R_j / z_j."""
+        self.plain.check_relevance(R_out, denominator, a)
         sent = self.box_transpose(R_out, denominator, a.shape[2:])[..., None, :, :]
         by_group = a.reshape(len(a), self.groups, a.shape[1] // self.groups, *a.shape[2:])
         return np.asarray(by_group * sent).reshape(*R_out.shape[:-3], *a.shape[1:])

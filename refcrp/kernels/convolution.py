@@ -107,11 +107,8 @@ class Convolution:
         -------
         (n, c, h, w) or (k, n, c, h, w) array
         """
-        self.check_adjoint(R_out.shape[-4:], a.shape[1:])
-        check_shape(denominator.shape[1:], R_out.shape[-3:], "convolution: denominator")
+        self.check_relevance(R_out, denominator, a)
         n = R_out.shape[-4]
-        for name, length in ("denominator", len(denominator)), ("inputs", len(a)):
-            check_shape((length,), (n if length != 1 else 1,), f"convolution: {name}")
         dtype = common_dtype(R_out, denominator, a, self.weight)
         if not simd.runs_compiled(dtype):
             return reference.conv2d_relevance(R_out, denominator, a, self.weight, self.window, self.groups)
@@ -159,6 +156,14 @@ class Convolution:
         check_shape(image_shape, (self.channels, None, None), "convolution: inputs")
         expected = (None, len(self.weight), *self.places(image_shape[1:]))
         check_shape(outputs, expected, "convolution: outputs")
+
+    def check_relevance(self, R_out: Array, denominator: Array, a: Array) -> None:
+        """Raise `ShapeError` unless the arguments of `redistribute` go together."""
+        self.check_adjoint(R_out.shape[-4:], a.shape[1:])
+        check_shape(denominator.shape[1:], R_out.shape[-3:], "convolution: denominator")
+        n = R_out.shape[-4]
+        for name, length in ("denominator", len(denominator)), ("inputs", len(a)):
+            check_shape((length,), (n if length != 1 else 1,), f"convolution: {name}")
 
     def forward(self, dtype: np.dtype[Any]) -> Gathering:
         """Give the weights as `linear` needs them."""

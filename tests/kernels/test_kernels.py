@@ -163,10 +163,10 @@ def test_force_numpy():
 def test_required_kernels_that_are_missing_are_an_error():
     hide = "import sys; sys.modules['refcrp.kernels._simd_baseline'] = None; "
     assert run(hide + "import refcrp; print(refcrp.backend())").stdout == "numpy\n"
-    answer = run(hide + "import refcrp", REFCRP_REQUIRE_COMPILED="1")
+    answer = run(hide + "import refcrp; refcrp.backend()", REFCRP_REQUIRE_COMPILED="1")
     assert answer.returncode != 0
     assert "BackendError: REFCRP_REQUIRE_COMPILED is set, but no compiled kernels beside" in answer.stderr
-    answer = run("import refcrp", REFCRP_REQUIRE_COMPILED="1", REFCRP_FORCE_NUMPY="1")
+    answer = run("import refcrp; refcrp.backend()", REFCRP_REQUIRE_COMPILED="1", REFCRP_FORCE_NUMPY="1")
     assert "BackendError" in answer.stderr
 
 

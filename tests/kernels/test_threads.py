@@ -110,25 +110,29 @@ def test_the_environment(monkeypatch):
 
 def test_the_environment_is_read_at_import():
     assert run("import refcrp; print(refcrp.show_config().threads)", REFCRP_NUM_THREADS="3").stdout == "3\n"
-    answer = run("import refcrp", REFCRP_NUM_THREADS="0")
+    answer = run("import refcrp.kernels", REFCRP_NUM_THREADS="0")
     assert answer.returncode == 1
     assert "ParameterError: REFCRP_NUM_THREADS: expected an integer >= 1, got 0" in answer.stderr
 
 
 FORK = """
-import os, signal, sys
+import os, signal, threading
 import numpy as np
 import pytest
 from geometries import case, set_constant
 from refcrp.kernels import using_threads
+from refcrp.kernels.threads import in_units
 
 set_constant(pytest.MonkeyPatch(), "WORTH_A_THREAD", 1)
 c = case((3, 3), (1, 1), (1, 1), (1, 1), 1, 20, 20, 3, (8, 8), np.float32)
+meeting = threading.Barrier(3)
 with using_threads(3):
+    in_units(lambda *_: meeting.wait(10), 3, 1e12)
     expected = c.results()  # starts the threads
     child = os.fork()
     signal.alarm(20)  # whichever of the two hangs
     same = all(np.array_equal(a, b) for a, b in zip(c.results(), expected))
+    in_units(lambda *_: meeting.wait(10), 3, 1e12)  # three threads, or the barrier breaks
     if child == 0:
         os._exit(7 if same else 8)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), same)

@@ -1,0 +1,114 @@
+"""The public names, and where they live; `refcrp/__init__.py` reads this file."""
+
+from refcrp import errors, layers
+from refcrp.arrays import exact
+from refcrp.canonization import canonize, strip_softmax
+from refcrp.composite import Composite
+from refcrp.crp import CRP
+from refcrp.datasets import load_digits
+from refcrp.errors import RefcrpError
+from refcrp.explanation import Explanation
+from refcrp.heatmaps import heatmap
+from refcrp.io import load_model, save_model
+from refcrp.kernels import backend, show_config
+from refcrp.layers import ConvLayer, DropoutLayer, NormalizationLayer, PoolingLayer, ReshapingLayer
+from refcrp.lrp import LRP, Trace
+from refcrp.model import Model, Sequential
+from refcrp.presets import (
+    EpsilonAlpha2Beta1,
+    EpsilonAlpha2Beta1Flat,
+    EpsilonGammaBox,
+    EpsilonPlus,
+    EpsilonPlusFlat,
+)
+from refcrp.primitives import (
+    FirstLayerMap,
+    FirstLayerTypeMap,
+    FirstNTypeMap,
+    GlobalMap,
+    GlobalTypeMap,
+    LastLayerMap,
+    LastLayerTypeMap,
+    LayerMap,
+    RangeMap,
+    RangeTypeMap,
+)
+from refcrp.propagation import Contribution, Share
+from refcrp.rule import Rule
+from refcrp.rules import (
+    AlphaBetaRule,
+    EpsilonRule,
+    FlatRule,
+    GammaRule,
+    GeneralizedGammaRule,
+    LayerNormRule,
+    PassRule,
+    WSquareRule,
+    ZBoxRule,
+    ZeroRule,
+    ZPlusRule,
+)
+from refcrp.selection import IndexedFeatures, IndexSelector, MaxActivationSelector, TopNFeatures
+
+__version__: str
+
+__all__ = [
+    "CRP",
+    "LRP",
+    "AlphaBetaRule",
+    "Composite",
+    "Contribution",
+    "ConvLayer",
+    "DropoutLayer",
+    "EpsilonAlpha2Beta1",
+    "EpsilonAlpha2Beta1Flat",
+    "EpsilonGammaBox",
+    "EpsilonPlus",
+    "EpsilonPlusFlat",
+    "EpsilonRule",
+    "Explanation",
+    "FirstLayerMap",
+    "FirstLayerTypeMap",
+    "FirstNTypeMap",
+    "FlatRule",
+    "GammaRule",
+    "GeneralizedGammaRule",
+    "GlobalMap",
+    "GlobalTypeMap",
+    "IndexSelector",
+    "IndexedFeatures",
+    "LastLayerMap",
+    "LastLayerTypeMap",
+    "LayerMap",
+    "LayerNormRule",
+    "MaxActivationSelector",
+    "Model",
+    "NormalizationLayer",
+    "PassRule",
+    "PoolingLayer",
+    "RangeMap",
+    "RangeTypeMap",
+    "RefcrpError",
+    "ReshapingLayer",
+    "Rule",
+    "Sequential",
+    "Share",
+    "TopNFeatures",
+    "Trace",
+    "WSquareRule",
+    "ZBoxRule",
+    "ZPlusRule",
+    "ZeroRule",
+    "__version__",
+    "backend",
+    "canonize",
+    "errors",
+    "exact",
+    "heatmap",
+    "layers",
+    "load_digits",
+    "load_model",
+    "save_model",
+    "show_config",
+    "strip_softmax",
+]
