@@ -21,13 +21,14 @@ def maxpool2d(
 
     `x` (planes, h, w), `z` and `winner` (planes, oh, ow); planes from `first` to `end` are done.
     """
-    cdef Py_ssize_t plane, y, q, i, j, top, left, column, best
+    cdef Py_ssize_t plane, y, q, i, j, top, left, index, best, is_larger
     cdef Geometry window = as_geometry(kernel, stride, padding, dilation)
     cdef Span rows, columns
-    cdef real largest
-    cdef const real* row
+    cdef real largest, value
+    cdef const real* image
     with nogil:
         for plane in range(first, end):
+            image = &x[plane, 0, 0]
             for y in range(z.shape[1]):
                 top = y * window.stride_y - window.padding_y
                 rows = inside(top, window.dilation_y, x.shape[1], window.kernel_y)
@@ -36,13 +37,14 @@ def maxpool2d(
                     columns = inside(left, window.dilation_x, x.shape[2], window.kernel_x)
                     best = (top + rows.first * window.dilation_y) * x.shape[2]
                     best += left + columns.first * window.dilation_x
-                    largest = (&x[plane, 0, 0])[best]
+                    largest = image[best]
                     for i in range(rows.first, rows.end):
-                        row = &x[plane, top + i * window.dilation_y, 0]
+                        index = (top + i * window.dilation_y) * x.shape[2] + left
                         for j in range(columns.first, columns.end):
-                            column = left + j * window.dilation_x
-                            best = row - &x[plane, 0, 0] + column if row[column] > largest else best
-                            largest = row[column] if row[column] > largest else largest
+                            value = image[index + j * window.dilation_x]
+                            is_larger = value > largest  # and no branch: nobody can predict it
+                            best += is_larger * (index + j * window.dilation_x - best)
+                            largest = value if is_larger else largest
                     z[plane, y, q] = largest
                     winner[plane, y, q] = best
 

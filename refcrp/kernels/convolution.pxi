@@ -156,13 +156,13 @@ cdef void convolve_unit(
             block_weights = weights + (c * task.blocks + b * (end - c)) * task.taps * TILE_ROWS
             for p in range(count):
                 tile = tiles + ((b - first_block) * count + p) * tile_size
-                if panel[p].is_packed:
+                if not panel[p].is_packed:
+                    multiply_add(depth, rows, places, block_weights, source + panel[p].start, tile)
+                else:
                     multiply_add(
                         panel[p].depth, kept + p * task.depth if task.skips_zeros else rows,
                         task.packed_places, block_weights, packed + p * task.panel_size, tile,
                     )
-                else:
-                    multiply_add(depth, rows, places, block_weights, source + panel[p].start, tile)
         c = end
     for b in range(first_block, end_block):
         for p in range(count):

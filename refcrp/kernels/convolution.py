@@ -14,6 +14,7 @@ from refcrp.checks import check_shape
 from refcrp.errors import ShapeError
 from refcrp.kernels import reference, simd
 from refcrp.kernels.layout import ENOUGH_LANES, as_lanes, as_relevance, conditions_last, in_places
+from refcrp.kernels.scratch import scratch
 from refcrp.kernels.taps import Gathering, Pass, Plan, adjoint, forward
 from refcrp.kernels.threads import in_units, threads
 from refcrp.kernels.window import Pair, Window
@@ -276,7 +277,7 @@ def with_margin(
     """Give images (m, c, h, w, lanes), divided, with the zeros around them that `plan` asks for."""
     if denominator is None and not plan.is_moved:
         return images
-    source = np.empty((*images.shape[:2], *plan.source_size, images.shape[-1]), images.dtype)
+    source = scratch((*images.shape[:2], *plan.source_size, images.shape[-1]), images.dtype)
 
     def spread(first: int, end: int) -> None:
         simd.loops(images.dtype).spread(

@@ -4,11 +4,14 @@ cdef extern from *:
     """
     #define REAL float
     #define NAMED(f) f##_float
+    #define SUFFIX "ps"
     #include "microkernel.h"
     #undef REAL
     #undef NAMED
     #define REAL double
     #define NAMED(f) f##_double
+    #undef SUFFIX
+    #define SUFFIX "pd"
     #include "microkernel.h"
     """
     enum:
@@ -22,6 +25,10 @@ cdef extern from *:
     void copy_columns_float(float*, const float*) noexcept nogil
     void copy_columns_double(double*, const double*) noexcept nogil
     void prefetch(const void*) noexcept nogil
+    void add_to_columns_float(float*, const float*, float) noexcept nogil
+    void add_to_columns_double(double*, const double*, double) noexcept nogil
+    void multiply_columns_float(float*, const float*, const float*) noexcept nogil
+    void multiply_columns_double(double*, const double*, const double*) noexcept nogil
     bint any_column_float(const float*) noexcept nogil
     bint any_column_double(const double*) noexcept nogil
 
@@ -57,6 +64,20 @@ cdef inline void copy_columns(real* to, const real* start) noexcept nogil:
         copy_columns_float(to, start)
     else:
         copy_columns_double(to, start)
+
+
+cdef inline void add_to_columns(real* to, const real* start, real offset) noexcept nogil:
+    if real is float:
+        add_to_columns_float(to, start, offset)
+    else:
+        add_to_columns_double(to, start, offset)
+
+
+cdef inline void multiply_columns(real* to, const real* start, const real* factor) noexcept nogil:
+    if real is float:
+        multiply_columns_float(to, start, factor)
+    else:
+        multiply_columns_double(to, start, factor)
 
 
 cdef inline bint any_column(const real* row) noexcept nogil:

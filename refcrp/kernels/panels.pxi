@@ -85,6 +85,7 @@ cdef Py_ssize_t pack(
     cdef real* row = packed
     for k in range(depth):
         seen = source + places[k]
+        prefetch(seen + panel.run[0].start + task.panels * columns)  # for the next unit
         if is_free:  # to read a tile's full width: what is too much, the next run or row writes over
             copy_columns(row, seen + panel.run[0].start)
             for r in range(1, panel.runs):
@@ -92,7 +93,6 @@ cdef Py_ssize_t pack(
         else:
             copy_exactly(panel, seen, row)
         if task.skips_zeros:
-            prefetch(seen + panel.run[0].start + 4 * columns)
             kept[count] = rows[k]
             count += any_column(row)  # and no branch: nobody can predict it
             row = packed + count * columns
@@ -132,9 +132,8 @@ cdef void store(
                 if task.stride_x > 1 and task.lanes == 1:
                     for j in range(run.length):
                         out[j * task.stride_x] = row[j] + offset
-                elif run.length == columns:  # a constant: no loop remains
-                    for j in range(columns):
-                        out[j] = row[j] + offset
+                elif run.length == columns:
+                    add_to_columns(out, row, offset)
                 else:
                     for j in range(run.length):
                         out[j] = row[j] + offset
@@ -145,6 +144,8 @@ cdef void store(
             elif task.stride_x > 1:
                 for j in range(run.length):
                     out[j * task.stride_x] = row[j] * by[run.target + j * task.stride_x]
+            elif run.length == columns:
+                multiply_columns(out, row, by + run.target)
             else:
                 for j in range(run.length):
                     out[j] = row[j] * by[run.target + j]

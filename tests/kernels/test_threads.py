@@ -131,8 +131,8 @@ with using_threads(3):
     expected = c.results()  # starts the threads
     child = os.fork()
     signal.alarm(20)  # whichever of the two hangs
-    same = all(np.array_equal(a, b) for a, b in zip(c.results(), expected))
     in_units(lambda *_: meeting.wait(10), 3, 1e12)  # three threads, or the barrier breaks
+    same = all(np.array_equal(a, b) for a, b in zip(c.results(), expected))
     if child == 0:
         os._exit(7 if same else 8)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), same)
