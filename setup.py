@@ -42,4 +42,4 @@ for module in ext_modules:
     # cythonize does not hand the argument on.)
     module.optional = True
 
-setup(ext_modules=ext_modules)
+setup(ext_modules=ext_modules, options={"build_ext": {"parallel": os.cpu_count()}})

@@ -29,7 +29,7 @@ def condition_batches(count: int, outputs: Iterable[Array], batch_size: int | No
         As many as `MEMORY` has room for, if None.
     """
     if batch_size is None:
-        room = MEMORY // max(1, *(output.nbytes for output in outputs))
+        room = MEMORY // max((1, *(output.nbytes for output in outputs)))
         batch_size = max(1, room - room % LANES if room > LANES else room)
     size = as_integer(batch_size, "batch_size", 1)
     batches = [slice(k, min(k + size, count)) for k in range(0, count, size)]

@@ -221,33 +221,36 @@ class LRP:
             If there is no such layer, channel or output neuron.
         """
         layers = layer_indices(self.model, record)
+        if batch_size is not None:
+            as_integer(batch_size, "batch_size", 1)
         if conditions is not None:
             conditions = as_conditions(conditions, output_is_given=output is not None)
         trace = self.trace(x)
         selected = self.select(trace, output)
-        neurons: tuple[Indices, ...] = (selected[:, None],)
-        masks: Masks = {}
-        if conditions is not None:
+        if conditions is None:
+            neurons = None
+            seed = self.seed(trace, [selected[:, None]], normalize_output_relevance)
+            R_in, recorded = trace.pull(seed, record=layers)
+        else:
             neurons = condition_neurons(conditions, trace.output, selected)
             masks = condition_masks(conditions, self.model, trace.outputs)
-
-        # Down to the first conditioned layer, conditions that start at the same neurons are one.
-        distinct, which = first_of_equal(neurons)
-        top = max(masks, default=len(self.model) - 1)
-        seed = self.seed(trace, distinct, normalize_output_relevance)
-        R, above = trace.pull(seed, down_to=top, record=layers)
-        R_in, recorded = trace.pull_batches(
-            lambda batch: (R[which[batch]], {k: mask[batch] for k, mask in masks.items()}),
-            condition_batches(len(which), trace.outputs[: top + 1], batch_size),
-            at=top,
-            record=layers,
-        )
-        recorded |= {k: R_k[which] for k, R_k in above.items()}
+            # Down to the first conditioned layer, conditions that start at the same neurons are one.
+            distinct, which = first_of_equal(neurons)
+            top = max(masks, default=len(self.model) - 1)
+            seed = self.seed(trace, distinct, normalize_output_relevance)
+            R, above = trace.pull(seed, down_to=top, record=layers)
+            R_in, recorded = trace.pull_batches(
+                lambda batch: (R[which[batch]], {k: mask[batch] for k, mask in masks.items()}),
+                condition_batches(len(which), trace.outputs[: top + 1], batch_size),
+                at=top,
+                record=layers,
+            )
+            recorded |= {k: R_k[which] for k, R_k in above.items()}
         return Explanation(
             input=trace.input,
             relevance=merged(R_in),
             output=trace.output,
-            selected=selected if conditions is None else neurons,
+            selected=selected if neurons is None else neurons,
             activations=self.by_name({k: trace.pulls[k].output for k in layers}),
             relevances=self.by_name({k: merged(recorded[k]) for k in layers}),
             conditions=conditions,

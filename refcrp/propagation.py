@@ -33,7 +33,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -138,7 +138,7 @@ class BoundRule:
     shares: tuple[BoundShare, ...]
     maps: tuple[LinearMap, ...]  # the layer's own, and those that may be applied to the same input
     linear: Callable[[Array], Sequence[Array]]  # all of these maps at once
-    keeps_input: bool  # whether they are applied to the input as it is, whatever its signs
+    asks_for_sign: bool  # whether a contribution depends on the sign of the input
 
     @classmethod
     def bind(cls, shares: tuple[Share, ...], layer: LinearMapping, stabilize: Modifier) -> BoundRule:
@@ -146,32 +146,38 @@ class BoundRule:
         bound = tuple(BoundShare.bind(share, layer, stabilize) for share in shares)
         terms = [t for share in bound for t in share.terms if t.contribution.input in (keep, positive)]
         maps = tuple(dict.fromkeys((layer.own_map, *(term.map for term in terms))))
-        keeps_input = all(term.contribution.input is keep for term in terms)
-        return cls(layer, bound, maps, layer.join(maps), keeps_input)
+        modifiers = {term.contribution.input for share in bound for term in share.terms}
+        return cls(layer, bound, maps, layer.join(maps), not modifiers.isdisjoint((positive, negative)))
 
     def linearize(self, a: Array) -> Pull:
         """Compute the output and all denominators for the input `a`, of shape (batch, ...)."""
-        z_of = self.pre_activations(a)
-        z = z_of[self.layer.own_map]
-        pulls = [(bound.share.scale, bound.linearize(a, z, z_of)) for bound in self.shares]
+        seen = self.look_at(a)
+        z = seen.z_of[self.layer.own_map]
+        pulls = [(bound.share.scale, bound.linearize(seen, z)) for bound in self.shares]
 
         def pull(R_out: Array) -> Array:
             return weighted_sum([(scale, pull_share(R_out)) for scale, pull_share in pulls])
 
-        y = self.layer.activate(z)
-        if y is not z:
-            check_finite(y, self.layer)
-        return Pull(y, pull)
+        return Pull(self.layer.activate(z), pull)
 
-    def pre_activations(self, a: Array) -> dict[LinearMap, Array]:
-        """Give z of each map that is applied to `a` as it is."""
-        if len(self.maps) > 1 and (self.keeps_input or is_nonnegative(a)):
+    def look_at(self, a: Array) -> Seen:
+        """Apply the maps to `a`: all of them at once, unless some need only its positive part."""
+        is_nonnegative = self.asks_for_sign and bool(a.size and a.min() >= 0)
+        if len(self.maps) > 1 and (is_nonnegative or not self.asks_for_sign):
             z_of = dict(zip(self.maps, self.linear(a), strict=True))
         else:
             z_of = {self.layer.own_map: self.layer.own_map.linear(a)}
         for z in z_of.values():
             check_finite(z, self.layer)
-        return z_of
+        return Seen(a, is_nonnegative, z_of)
+
+
+class Seen(NamedTuple):
+    """What all shares of a rule need to know of an input."""
+
+    a: Array
+    is_nonnegative: bool  # known to be
+    z_of: Mapping[LinearMap, Array]  # what some maps make of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,12 +196,9 @@ class BoundShare:
         terms = tuple(Term.bind(contribution, layer) for contribution in share.contributions)
         return cls(share, layer, tuple(t for t in terms if not t.vanishes) or terms[:1], stabilize)
 
-    def linearize(self, a: Array, z_own: Array, z_of: Mapping[LinearMap, Array]) -> Callable[[Array], Array]:
-        """Compute the denominators for the input `a`.
-
-        `z_own` is the layer's own pre-activation, `z_of` has those that are known of maps applied to `a`.
-        """
-        inputs, denominator = self.denominators(a, z_of)
+    def linearize(self, seen: Seen, z_own: Array) -> Callable[[Array], Array]:
+        """Compute the denominators for an input, where `z_own` is the layer's own pre-activation."""
+        inputs, denominator = self.denominators(seen)
         where = None if self.share.where is None else self.share.where(z_own)
 
         def pull(R_out: Array) -> Array:
@@ -205,12 +208,13 @@ class BoundShare:
 
         return pull
 
-    def denominators(self, a: Array, z_of: Mapping[LinearMap, Array]) -> tuple[Inputs, Array]:
+    def denominators(self, seen: Seen) -> tuple[Inputs, Array]:
         """z_j = Σ_c sign_c · ( Σ_i in_c(a)_i · w_c(W)_ij + b_c(b)_j ), stabilized, beside each in_c(a)."""
+        a, _, z_of = seen
         key = (a.shape[1:], a.dtype) if self.is_constant else None
         if key in self.known:
             return self.known[key]
-        inputs = [(term, x) for term in self.terms if (x := term.input(a)) is not None]
+        inputs = [(term, x) for term in self.terms if (x := term.input(seen)) is not None]
         inputs = inputs or [(self.terms[0], zero(a))]
         z = weighted_sum(
             [(t.sign, z_of[t.map] if x is a and t.map in z_of else t.map.linear(x)) for t, x in inputs]
@@ -254,18 +258,18 @@ class Term:
         """Whether it is added or subtracted."""
         return self.contribution.sign
 
-    def input(self, a: Array) -> Array | None:
+    def input(self, seen: Seen) -> Array | None:
         """in_c(a), or None where that is zero everywhere and contributes nothing.
 
         Behind a ReLU no input is negative, and the negative contributions need no multiplication. What does
         not depend on the input is the same for all samples, and given for one.
         """
-        modifier = self.contribution.input
+        modifier, a = self.contribution.input, seen.a
         if modifier is ones:
             return ones(np.empty((1, *a.shape[1:]), a.dtype))
-        if modifier is positive and is_nonnegative(a):
+        if modifier is positive and seen.is_nonnegative:
             return a
-        if modifier is negative and not self.has_bias and is_nonnegative(a):
+        if modifier is negative and seen.is_nonnegative and not self.has_bias:
             return None
         return modified(modifier, a, "input", self.layer)
 
@@ -280,11 +284,6 @@ def modified(modifier: Modifier, array: Array, what: str, layer: object) -> Arra
         check_shape(np.shape(result), array.shape, layer, f"modified {what}")
         check_finite(result, layer, f"modified {what}")
     return result
-
-
-def is_nonnegative(a: Array) -> bool:
-    """Tell whether no value is below zero."""
-    return bool(a.size and a.min() >= 0)
 
 
 def weighted_sum(terms: Sequence[tuple[Any, Array]]) -> Array:

@@ -171,8 +171,8 @@ def maxpool2d_transpose(s: Array, winner: Array, image_shape: tuple[int, ...]) -
 def stabilized(z: Array, epsilon: float) -> Array:
     """Move `z`, of a type that runs compiled, away from zero, as `refcrp.modifiers.stabilize` says."""
     away = np.empty(z.shape, z.dtype)
-    flat, out = contiguous(z, z.dtype).reshape(z.size), away.reshape(z.size)
-    in_units(lambda first, end: simd.loops(z.dtype).stabilize(flat, epsilon, out, first, end), z.size, z.size)
+    flat, out, stabilize = z.ravel(), away.ravel(), simd.loops(z.dtype).stabilize
+    in_units(lambda first, end: stabilize(flat, epsilon, out, first, end), z.size, z.size)
     return away
 
 

@@ -136,8 +136,8 @@ class Convolution:
         make = np.empty if plan.covers_target else np.zeros
         target = make((len(R), *image_shape, R.shape[-1]), R.dtype)
         s = with_margin(gathering, plan, R, denominator, active)
-        for each in plan.passes:
-            run(each, s, target, factor=factor, active=active)
+        for step in plan.passes:
+            run(step, s, target, factor=factor, active=active)
         return target
 
     @property
@@ -160,6 +160,7 @@ class Convolution:
 
     def check_relevance(self, R_out: Array, denominator: Array, a: Array) -> None:
         """Raise `ShapeError` unless the arguments of `redistribute` go together."""
+        check_shape(R_out.shape[:-4], (None,) * (R_out.ndim == 5), "convolution: axes in front of relevance")
         self.check_adjoint(R_out.shape[-4:], a.shape[1:])
         check_shape(denominator.shape[1:], R_out.shape[-3:], "convolution: denominator")
         n = R_out.shape[-4]
@@ -231,7 +232,7 @@ def common_dtype(*arrays: Array) -> np.dtype[Any]:
 
 
 def run(
-    each: Pass,
+    step: Pass,
     source: Array,
     target: Array,
     *,
@@ -242,19 +243,19 @@ def run(
     """Compute what one phase contributes to `target`; images (m, c, h, w, lanes) both."""
     if not len(target):
         return
-    phase, lanes = each.phase, target.shape[-1]
-    units = len(target) * each.image_units
+    phase, lanes = step.phase, target.shape[-1]
+    units = len(target) * step.image_units
     # Where there are too few units for the threads, the outputs are cut too; each part packs for itself.
     chunks = 1 if units >= 4 * threads() else min(4, -(-phase.outputs // 64))
 
     def convolve(first: int, end: int) -> None:
         simd.loops(source.dtype).convolve(
             source, phase.weights, phase.offsets, bias, factor, active, target, phase.parts, phase.first,
-            phase.stride, phase.groups, phase.depth_channels, each.panels, chunks, lanes > 1, each.packs,
+            phase.stride, phase.groups, phase.depth_channels, step.panels, chunks, lanes > 1, step.packs,
             first, end,
         )  # fmt: skip
 
-    in_units(convolve, units * chunks, len(target) * each.operations)
+    in_units(convolve, units * chunks, len(target) * step.operations)
 
 
 def active_channels(R: Array) -> Array:

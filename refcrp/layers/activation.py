@@ -42,6 +42,7 @@ class Activation(OwnRelevanceLayer):
 
     keeps_size: ClassVar[bool] = True
     is_rational: ClassVar[bool] = False  # whether fractions stay fractions
+    stays_finite: ClassVar[bool] = False  # whether all finite values stay finite
 
     def apply(self, x: Array) -> Array:
         """Compute the output of an input that has been checked."""
@@ -72,6 +73,7 @@ class ReLU(Activation):
 
     kind: ClassVar[str] = "relu"
     is_rational: ClassVar[bool] = True
+    stays_finite: ClassVar[bool] = True
 
     def function(self, x: Array) -> Array:
         """Compute max(0, x)."""

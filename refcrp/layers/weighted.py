@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from refcrp.arrays import Array
-from refcrp.checks import check_shape
+from refcrp.checks import check_finite, check_shape
 from refcrp.errors import ShapeError, SoftmaxError
 from refcrp.layers.activation import STRIP_SOFTMAX, Activation, Softmax, activation_from
 from refcrp.layers.base import array_field
@@ -49,7 +49,12 @@ class WeightedLayer(LinearLayer):
 
     def activate(self, z: Array) -> Array:
         """Apply the fused activation function, if there is one."""
-        return z if self.nonlinearity is None else self.nonlinearity.apply(z)
+        if self.nonlinearity is None:
+            return z
+        y = self.nonlinearity.apply(z)
+        if not self.nonlinearity.stays_finite:
+            check_finite(y, self)
+        return y
 
     def check_rule(self, rule: Rule) -> None:
         """Refuse every rule behind a softmax."""

@@ -56,8 +56,8 @@ RESNET18 = (
 
 
 def our_forward(layer):
-    """The way an analyzer computes the layer."""
-    return layer.forward
+    """The way an analyzer computes the layer, its weights laid out once, without the checks around it."""
+    return layer.own_map.linear
 
 
 def our_adjoint(layer, input_shape):
