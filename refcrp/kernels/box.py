@@ -14,7 +14,7 @@ from refcrp.kernels.convolution import Convolution, common_dtype
 from refcrp.kernels.layout import as_lanes, as_relevance
 from refcrp.kernels.simd import runs_compiled
 from refcrp.kernels.threads import in_units
-from refcrp.kernels.window import Window, geometry
+from refcrp.kernels.window import geometry
 
 __all__ = ["BoxConvolution", "is_uniform"]
 
@@ -25,28 +25,11 @@ def is_uniform(weight: Array) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class BoxConvolution:
+class BoxConvolution(Convolution):
     """A `Convolution` with a uniform weight w: the channels of a group are summed first, as are its outputs.
 
     z[o] = b[o] + w · box(Σ_c x[c]), the same for each output o of a group, and so is the adjoint.
-
-    Parameters
-    ----------
-    weight : (o, c / groups, kh, kw) array
-    bias : (o,) array or None
-    window : Window
-    groups : int
     """
-
-    weight: Array
-    bias: Array | None
-    window: Window
-    groups: int
-
-    @cached_property
-    def plain(self) -> Convolution:
-        """The same convolution, channel by channel; its weights are laid out only if it is used."""
-        return Convolution(self.weight, self.bias, self.window, self.groups)
 
     @cached_property
     def box(self) -> Convolution:
@@ -60,7 +43,7 @@ class BoxConvolution:
 
     def redistribute(self, R_out: Array, denominator: Array, a: Array) -> Array:
         """R_i = a_i · Σ_j W_ij · R_j / z_j."""
-        self.plain.check_relevance(R_out, denominator, a)
+        self.check_relevance(R_out, denominator, a)
         sent = self.box_transpose(R_out, denominator, a.shape[2:])[..., None, :, :]
         by_group = a.reshape(len(a), self.groups, a.shape[1] // self.groups, *a.shape[2:])
         return np.asarray(by_group * sent).reshape(*R_out.shape[:-3], *a.shape[1:])

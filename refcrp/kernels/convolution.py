@@ -51,7 +51,7 @@ class Convolution:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the laid out weights behind when copied or sent elsewhere."""
-        return Convolution, (self.weight, self.bias, self.window, self.groups)
+        return type(self), (self.weight, self.bias, self.window, self.groups)
 
     def linear(self, x: Array) -> Array:
         """z[n,o,y,q] = b[o] + Σ_cij W[o,c,i,j] · x[n, c, y·stride + i·dilation - padding, ...].

@@ -85,7 +85,7 @@ class Conv2d(WeightedLayer, ConvLayer):
 
     def join(self, maps: Sequence[LinearMap]) -> Callable[[Array], Sequence[Array]]:
         """Stack the weights of convolutions, so that each image is packed once for all of them."""
-        convolutions = [m for m in maps if isinstance(m, kernels.Convolution)]
+        convolutions = [m for m in maps if type(m) is kernels.Convolution]  # boxes are summed, not multiplied
         if len(convolutions) < len(maps) or len(maps) == 1:
             return super().join(maps)
         return kernels.StackedConvolution.of(convolutions).linear

@@ -186,3 +186,14 @@ def guarded_copy(array, dtype=None, *, at_end=True):
     copy = guarded(array.shape, dtype or array.dtype, at_end=at_end)
     copy[...] = array
     return copy
+
+
+# 360 and 1000 rows of a panel, in blocks of up to 256; more than FEW_OUTPUTS outputs, and a partial tile
+DEEP = case((3, 3), (1, 1), (1, 1), (1, 1), 1, 40, 41, 2, (6, 7), np.float32)
+DEEPER = case((5, 5), (2, 1), (0, 2), (1, 1), 2, 40, 3, 1, (7, 5), np.float64)
+# one place, and one that sees nothing but padding on most sides
+ONE_PIXEL = case((1, 1), (1, 1), (0, 0), (1, 1), 1, 1, 1, 1, (1, 1), np.float32)
+LOST = case((2, 2), (3, 3), (3, 3), (2, 2), 1, 2, 3, 2, (1, 1), np.float64)
+# so many outputs that they are cut into chunks
+MANY_OUTPUTS = case((2, 2), (1, 1), (0, 0), (1, 1), 1, 3, 200, 1, (4, 4), np.float32)
+FIXED = {"deep": DEEP, "deeper": DEEPER, "one pixel": ONE_PIXEL, "lost": LOST, "many": MANY_OUTPUTS}
