@@ -4,14 +4,11 @@ cdef extern from *:
     """
     #define REAL float
     #define NAMED(f) f##_float
-    #define SUFFIX "ps"
     #include "microkernel.h"
     #undef REAL
     #undef NAMED
     #define REAL double
     #define NAMED(f) f##_double
-    #undef SUFFIX
-    #define SUFFIX "pd"
     #include "microkernel.h"
     """
     enum:

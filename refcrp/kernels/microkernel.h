@@ -47,52 +47,39 @@ typedef long long NAMED(bits) __attribute__((vector_size(VECTOR_BYTES), aligned(
 
 static inline Py_ssize_t NAMED(tile_columns)(void) { return COLUMNS; }
 
-#if defined(__FMA__)
-#define FUSED(sum, a, b) __asm__("vfmadd231" SUFFIX " %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
-#else
-#define FUSED(sum, a, b) sum += a * b
-#endif
-#if defined(__GNUC__)
-
-/* Load a tile into registers, and store it. */
-#define LOAD_TILE(tile, sum) \
-    UNROLLED \
-    for (int i = 0; i < TILE_ROWS; i++) { \
-        sum[i][0] = CONST_VECTOR(tile + i * COLUMNS); \
-        sum[i][1] = CONST_VECTOR(tile + i * COLUMNS + LANES); \
-    }
-#define STORE_TILE(tile, sum) \
-    UNROLLED \
-    for (int i = 0; i < TILE_ROWS; i++) { \
-        VECTOR(tile + i * COLUMNS) = sum[i][0]; \
-        VECTOR(tile + i * COLUMNS + LANES) = sum[i][1]; \
-    }
-/* sum[i, j] += weights[i] * row[j] */
-#define ADD_PRODUCT(weights, row, sum) \
-    { \
-        NAMED(vector) left = CONST_VECTOR(row), right = CONST_VECTOR((row) + LANES); \
-        UNROLLED \
-        for (int i = 0; i < TILE_ROWS; i++) { \
-            NAMED(vector) weight = (weights)[i] - (NAMED(vector)){0}; \
-            FUSED(sum[i][0], weight, left); \
-            FUSED(sum[i][1], weight, right); \
-        } \
-    }
-
-#else /* plain loops */
-#endif
-
 /* tile[i, j] += sum over k < depth of weights[rows[k], i] * image[places[k] + j], in the order of k.
 
    weights is a packed block, TILE_ROWS to each row; image a panel, whose row k starts at places[k]. */
 static inline void NAMED(multiply_add)(
     Py_ssize_t depth, const int *rows, const Py_ssize_t *places, const REAL *weights, const REAL *image, REAL *tile)
 {
+#if defined(__GNUC__)
     NAMED(vector) sum[TILE_ROWS][2];
-    LOAD_TILE(tile, sum)
+    UNROLLED
+    for (int i = 0; i < TILE_ROWS; i++) {
+        sum[i][0] = CONST_VECTOR(tile + i * COLUMNS);
+        sum[i][1] = CONST_VECTOR(tile + i * COLUMNS + LANES);
+    }
+    for (Py_ssize_t k = 0; k < depth; k++) {
+        const REAL *weight = weights + (Py_ssize_t)rows[k] * TILE_ROWS;
+        NAMED(vector) left = CONST_VECTOR(image + places[k]), right = CONST_VECTOR(image + places[k] + LANES);
+        UNROLLED
+        for (int i = 0; i < TILE_ROWS; i++) {
+            sum[i][0] += weight[i] * left;
+            sum[i][1] += weight[i] * right;
+        }
+    }
+    UNROLLED
+    for (int i = 0; i < TILE_ROWS; i++) {
+        VECTOR(tile + i * COLUMNS) = sum[i][0];
+        VECTOR(tile + i * COLUMNS + LANES) = sum[i][1];
+    }
+#else
     for (Py_ssize_t k = 0; k < depth; k++)
-        ADD_PRODUCT(weights + (Py_ssize_t)rows[k] * TILE_ROWS, image + places[k], sum)
-    STORE_TILE(tile, sum)
+        for (int i = 0; i < TILE_ROWS; i++)
+            for (int j = 0; j < COLUMNS; j++)
+                tile[i * COLUMNS + j] += weights[(Py_ssize_t)rows[k] * TILE_ROWS + i] * image[places[k] + j];
+#endif
 }
 
 /* Copy COLUMNS elements; both ends must be there in full. */

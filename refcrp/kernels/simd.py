@@ -8,7 +8,7 @@ a `BackendError`.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 from types import SimpleNamespace
 from typing import Any
@@ -31,12 +31,17 @@ def load(name: str) -> Any:
         return None
 
 
+def is_built(name: str) -> bool:
+    """Tell whether a compiled module of this package is there, without loading it."""
+    return importlib.util.find_spec(f"refcrp.kernels.{name}") is not None
+
+
 def available() -> tuple[str, ...]:
     """Name the instruction sets for which there are kernels that this machine can run, best first."""
     if baseline is None or pooling is None:
         return ()
     supported = (*baseline.supported(), "baseline")
-    return tuple(n for n, module in INSTRUCTION_SETS.items() if n in supported and load(module) is not None)
+    return tuple(n for n, module in INSTRUCTION_SETS.items() if n in supported and is_built(module))
 
 
 def is_set(variable: str) -> bool:

@@ -58,9 +58,6 @@ def using_threads(count: int | None) -> Iterator[None]:
 
 def in_units(kernel: Callable[[int, int], None], units: int, operations: float) -> None:
     """Call ``kernel(first, end)`` so that units 0 to `units` are done, on threads if that is worth it."""
-    if operations < 2 * WORTH_A_THREAD:
-        kernel(0, units)
-        return
     workers = min(threads(), units, int(operations / WORTH_A_THREAD))
     if workers <= 1:
         kernel(0, units)

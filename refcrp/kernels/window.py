@@ -32,17 +32,16 @@ class Window:
 
     def output_length(self, axis: int, length: int | None) -> int | None:
         """Count the window's places along one axis; not positive where the window does not fit."""
-        if length is None:
-            return None
-        reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1
-        return (length + 2 * self.padding[axis] - reach) // self.stride[axis] + 1
+        return None if length is None else self.places(axis, length)
 
     def output_size(self, height: int, width: int) -> Pair:
         """Count the window's places, vertically and horizontally."""
-        kernel, stride, padding, dilation = self.kernel, self.stride, self.padding, self.dilation
-        rows = (height + 2 * padding[0] - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
-        columns = (width + 2 * padding[1] - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1
-        return rows, columns
+        return self.places(0, height), self.places(1, width)
+
+    def places(self, axis: int, length: int) -> int:
+        """Count the window's places along an axis of known length."""
+        reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+        return (length + 2 * self.padding[axis] - reach) // self.stride[axis] + 1
 
     def positions(self) -> Iterator[Pair]:
         """Go through the positions (i, j) inside the window, row by row."""
