@@ -119,3 +119,15 @@ def test_a_rule_without_contributions_is_refused(shares):
 
     with pytest.raises(RuleCompatibilityError, match="no contributions"):
         Empty().bind(L.Dense(np.eye(2)))
+
+
+def test_a_modifier_of_another_type_leaves_the_layers_own_output_in_its_type(rng):
+    class Widening(rc.Rule):
+        def shares(self):
+            return (rc.Share((rc.Contribution(weight=lambda W: W.astype(np.float64) ** 3),)),)
+
+    layer = L.Conv2d(rng.normal(size=(2, 2, 3, 3)).astype(np.float32))
+    x = rng.normal(size=(1, 2, 5, 5)).astype(np.float32)
+    output = Widening().bind(layer).linearize(x).output
+    assert output.dtype == np.float32
+    np.testing.assert_array_equal(output, layer.forward(x))

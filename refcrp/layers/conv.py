@@ -86,7 +86,8 @@ class Conv2d(WeightedLayer, ConvLayer):
     def join(self, maps: Sequence[LinearMap]) -> Callable[[Array], Sequence[Array]]:
         """Stack the weights of convolutions, so that each image is packed once for all of them."""
         convolutions = [m for m in maps if type(m) is kernels.Convolution]  # boxes are summed, not multiplied
-        if len(convolutions) < len(maps) or len(maps) == 1:
+        are_alike = len({c.weight.dtype for c in convolutions}) == 1  # none is computed in another's type
+        if len(convolutions) < len(maps) or len(maps) == 1 or not are_alike:
             return super().join(maps)
         return kernels.StackedConvolution.of(convolutions).linear
 
