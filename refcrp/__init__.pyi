@@ -6,13 +6,16 @@ from refcrp.canonization import canonize, strip_softmax
 from refcrp.composite import Composite
 from refcrp.crp import CRP
 from refcrp.datasets import load_digits
+from refcrp.dialects import DIALECTS, Dialect
 from refcrp.errors import RefcrpError
+from refcrp.estimates import ErrorEstimate, error_estimate
 from refcrp.explanation import Explanation
 from refcrp.heatmaps import heatmap
 from refcrp.io import load_model, save_model
 from refcrp.kernels import backend, show_config
+from refcrp.ledger import Ledger
 from refcrp.layers import ConvLayer, DropoutLayer, NormalizationLayer, PoolingLayer, ReshapingLayer
-from refcrp.lrp import LRP, Trace
+from refcrp.lrp import LRP
 from refcrp.model import Model, Sequential
 from refcrp.presets import (
     EpsilonAlpha2Beta1,
@@ -49,16 +52,19 @@ from refcrp.rules import (
     ZPlusRule,
 )
 from refcrp.selection import IndexedFeatures, IndexSelector, MaxActivationSelector, TopNFeatures
+from refcrp.trace import Trace
 
 __version__: str
 
 __all__ = [
     "CRP",
+    "DIALECTS",
     "LRP",
     "AlphaBetaRule",
     "Composite",
     "Contribution",
     "ConvLayer",
+    "Dialect",
     "DropoutLayer",
     "EpsilonAlpha2Beta1",
     "EpsilonAlpha2Beta1Flat",
@@ -66,6 +72,7 @@ __all__ = [
     "EpsilonPlus",
     "EpsilonPlusFlat",
     "EpsilonRule",
+    "ErrorEstimate",
     "Explanation",
     "FirstLayerMap",
     "FirstLayerTypeMap",
@@ -81,6 +88,7 @@ __all__ = [
     "LastLayerTypeMap",
     "LayerMap",
     "LayerNormRule",
+    "Ledger",
     "MaxActivationSelector",
     "Model",
     "NormalizationLayer",
@@ -102,6 +110,7 @@ __all__ = [
     "__version__",
     "backend",
     "canonize",
+    "error_estimate",
     "errors",
     "exact",
     "heatmap",

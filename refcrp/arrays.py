@@ -76,6 +76,22 @@ def as_array(values: Any, what: str, dtype: np.dtype[Any] | None = None) -> Arra
         raise NonFiniteError(f"{what}: holds a NaN or an infinity; expected finite numbers only") from None
 
 
+def as_dtype(dtype: Any, what: str) -> np.dtype[Any]:
+    """Give an element type that refcrp computes with, from its name or itself.
+
+    Raises
+    ------
+    ArrayTypeError
+        If there is no such type, or it is none of them.
+    """
+    try:
+        checked: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise ArrayTypeError(f"{what}: there is no element type {dtype!r}") from None
+    check_dtype(np.empty(0, checked), what)
+    return checked
+
+
 def unchecked_array(values: Any, what: str) -> Array:
     """Give `values` as an array of whatever type, or raise `ShapeError` for lists of different lengths."""
     try:

@@ -211,11 +211,10 @@ def print_concepts(concepts: Explanation) -> None:
 
 
 def print_conservation(whole: Explanation, concepts: Explanation) -> None:
-    """Print how much relevance there is at the output, at the layer, and at the input."""
+    """Print how much relevance there is at the layer, and where that of the output went."""
     assert concepts.layer_relevance is not None
-    at_layer, at_input = float(concepts.layer_relevance[0]), float(whole.relevance.sum())
-    print(f"relevance   output 1.0000 -> {concepts.layer} {at_layer:.4f} -> input {at_input:.4f}")
-    print("            (biases, stabilizers and empty pooling windows take the difference)")
+    print(f"relevance   {concepts.layer} {float(concepts.layer_relevance[0]):.4f}")
+    print(f"ledger      {whole.ledger.summary}")
 
 
 def picture_path(path: Path) -> Path:

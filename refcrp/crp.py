@@ -14,7 +14,8 @@ Propagation, Nature Machine Intelligence 5, 2023, section
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +23,12 @@ from refcrp.arrays import Array
 from refcrp.batches import condition_batches
 from refcrp.conditions import feature_masks
 from refcrp.errors import ParameterError, ShapeError
-from refcrp.explanation import Explanation
+from refcrp.explanation import Explanation, Origin, Question
+from refcrp.ledger import Book
 from refcrp.lrp import LRP, analysis, layer_indices, merged
+from refcrp.model import Model
 from refcrp.selection import FeatureSelector, OutputSelector
+from refcrp.trace import Trace
 
 __all__ = ["CRP"]
 
@@ -94,38 +98,64 @@ class CRP:
         FeatureError
             If the layer has no such channel, or the model no such output.
         """
-        lrp, layer = self.lrp, self.index
+        lrp = self.lrp
         layers = layer_indices(lrp.model, record)
         trace = lrp.trace(x)
         selected = lrp.select(trace, output)
+        normalize = lrp.starts_at_one(normalize_output_relevance)
+        return self.explain(trace, Question(selected, layers, normalize, batch_size))
+
+    @analysis
+    def answer(self, x: Array, question: Question, book: Book | None = None) -> Explanation:
+        """Explain what was asked before, perhaps in another type; `book` takes down the ledger."""
+        return self.explain(self.lrp.trace(x), question, book)
+
+    def explain(self, trace: Trace, question: Question, book: Book | None = None) -> Explanation:
+        """Pull relevance back through `trace`, down to the layer once, and from there for each feature."""
+        lrp, layer, layers = self.lrp, self.index, question.layers
 
         # R: the relevance of every channel of the layer, once for all features.
-        seed = lrp.seed(trace, [selected[:, None]], normalize_output_relevance)
-        R, above = trace.pull(seed[0], down_to=layer, record=layers)
+        seed = lrp.seed(trace, [question.selected[:, None]], question.normalize)
+        R, above = trace.pull(seed[0], down_to=layer, record=layers, book=book)
         R_channels = sum_over_space(R)
         name = lrp.model.names[layer]
-        features = self.features.select(R_channels, f"layer {name!r}")
+        features = question.features
+        if features is None:
+            features = self.features.select(R_channels, f"layer {name!r}")
+        if book is not None:
+            book.spread(np.zeros(len(features), dtype=np.intp))
 
         # Each feature keeps the relevance of its own channel, and all go down together.
         R_in, below = trace.pull_batches(
             lambda batch: (R[None], {layer: feature_masks(features[batch], R.shape)}),
-            condition_batches(len(features), trace.outputs[: layer + 1], batch_size),
+            condition_batches(len(features), trace.outputs[: layer + 1], question.batch_size),
             at=layer,
             record=layers,
+            book=book,
         )
         recorded = {k: merged(R_k) for k, R_k in below.items()} | above | {layer: R}
         return Explanation(
             input=trace.input,
             relevance=merged(R_in),
             output=trace.output,
-            selected=selected,
+            selected=question.selected,
             activations=lrp.by_name({k: trace.pulls[k].output for k in layers}),
             relevances=lrp.by_name({k: recorded[k] for k in layers}),
             layer=name,
             features=features,
             feature_relevance=R_channels.T[features, range(len(R))],
             layer_relevance=R_channels.sum(axis=1),
+            origin=Origin(self, replace(question, features=features)),
         )
+
+    @property
+    def model(self) -> Model:
+        """The model that is explained."""
+        return self.lrp.model
+
+    def astype(self, dtype: Any) -> CRP:
+        """Give the same analyzer, computing in another type."""
+        return replace(self, lrp=self.lrp.astype(dtype))
 
     @property
     def threads(self) -> int | None:

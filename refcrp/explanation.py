@@ -3,14 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, Self
 
 from refcrp.arrays import Array
-from refcrp.errors import UnknownLayerError
+from refcrp.conditions import Condition
+from refcrp.errors import ParameterError, UnknownLayerError
+from refcrp.ledger import Book, Ledger
 from refcrp.model import Model
 from refcrp.selection import Indices
 
-__all__ = ["Explanation", "LayerValues"]
+__all__ = ["Explanation", "LayerValues", "Origin", "Question"]
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked of an analyzer, with all choices made, so that it can be asked again.
+
+    Attributes
+    ----------
+    selected : (n,) array of int
+        The output neuron to explain.
+    layers : tuple of int
+        Whose activations and relevances to keep.
+    normalize : bool
+        Whether relevance starts as 1.
+    batch_size : int, optional
+        How many conditions go down together.
+    conditions : tuple of mappings, optional
+    features : (k, n) array of int, optional
+        CRP: the channels; to be selected by the analyzer, if None.
+    """
+
+    selected: Indices
+    layers: tuple[int, ...]
+    normalize: bool
+    batch_size: int | None = None
+    conditions: tuple[Condition, ...] | None = None
+    features: Indices | None = None
+
+
+class Analyzer(Protocol):
+    """What gives explanations."""
+
+    @property
+    def model(self) -> Model: ...
+    def answer(self, x: Array, question: Question, book: Book | None = None) -> Explanation: ...
+    def astype(self, dtype: Any) -> Self: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Where an explanation is from: who gave it, and what had been asked."""
+
+    analyzer: Analyzer
+    question: Question
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +115,8 @@ class Explanation:
         CRP: their relevance, summed over space.
     layer_relevance : (n,) array, optional
         CRP: the relevance of all the layer's channels.
+    origin : Origin, optional
+        The analyzer and what it was asked.
     """
 
     input: Array
@@ -80,6 +130,22 @@ class Explanation:
     features: Indices | None = None
     feature_relevance: Array | None = None
     layer_relevance: Array | None = None
+    origin: Origin | None = field(default=None, repr=False)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Where the relevance went, layer by layer; computed when first asked for, by explaining again.
+
+        Raises
+        ------
+        ParameterError
+            If the explanation was not made by an analyzer.
+        """
+        if self.origin is None:
+            raise ParameterError("ledger: this explanation does not know which analyzer it is from")
+        book = Book()
+        self.origin.analyzer.answer(self.input, self.origin.question, book)
+        return book.ledger(self.origin.analyzer.model.names)
 
     def __repr__(self) -> str:
         parts = [f"relevance {self.relevance.shape} {self.relevance.dtype}", f"output {self.output.shape}"]

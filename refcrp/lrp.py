@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, TypeVar
 
 import numpy as np
 
-from refcrp.arrays import Array, as_relevance, freeze
+from refcrp.arrays import Array, as_array, as_dtype, freeze, like
 from refcrp.batches import condition_batches
 from refcrp.checks import as_integer, check_finite
 from refcrp.composite import Composite, resolve_rules
 from refcrp.conditions import (
     Condition,
-    Masks,
     as_conditions,
     condition_masks,
     condition_neurons,
     first_of_equal,
 )
+from refcrp.dialects import REFCRP, Dialect, as_dialect
 from refcrp.errors import ParameterError, ShapeError
-from refcrp.explanation import Explanation, LayerValues
+from refcrp.explanation import Explanation, LayerValues, Origin, Question
 from refcrp.kernels import using_threads
+from refcrp.layers import Layer
+from refcrp.ledger import Book
 from refcrp.model import INPUT, Model
-from refcrp.propagation import Pull
+from refcrp.pull import Pull
 from refcrp.rule import Bound, Rule
 from refcrp.selection import Indices, OutputSelector, output_selector
+from refcrp.speech import bind_as
 from refcrp.tables import aligned
+from refcrp.trace import Trace
 
-__all__ = ["LRP", "Trace", "analysis", "layer_indices", "merged"]
+__all__ = ["LRP", "analysis", "layer_indices", "merged"]
 
 
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -47,91 +51,6 @@ def analysis(call: Call) -> Call:
     return run  # type: ignore[return-value]
 
 
-@dataclass(frozen=True, eq=False)
-class Trace:
-    """What one forward pass computed: the output of every layer, and the way back through it.
-
-    It can be pulled back any number of times, from several threads.
-    """
-
-    model: Model
-    input: Array
-    pulls: tuple[Pull, ...]
-
-    @property
-    def output(self) -> Array:
-        """The model's output."""
-        return self.pulls[-1].output
-
-    @property
-    def outputs(self) -> list[Array]:
-        """The outputs of all layers."""
-        return [pull.output for pull in self.pulls]
-
-    def pull(
-        self,
-        R: Array,
-        at: int | str = -1,
-        *,
-        down_to: int | str | None = None,
-        masks: Masks | None = None,
-        record: Iterable[int] = (),
-    ) -> tuple[Array, dict[int, Array]]:
-        """Carry relevance down, layer by layer.
-
-        Parameters
-        ----------
-        R : array
-            Relevance of a layer's output, (n, ...), or (k, n, ...) for k conditions at once.
-        at : int or str
-            Which layer's, by index or name; the last one's by default.
-        down_to : int or str, optional
-            The layer at whose output to stop; the model's input if None.
-        masks : mapping, optional
-            What relevance is multiplied by at the outputs of some layers, by index.
-        record : indices, optional
-            The layers whose relevance to keep.
-
-        Returns
-        -------
-        relevance : array
-            What arrives at the output of `down_to`, not masked.
-        recorded : dict
-            By index, what arrived at the outputs of the layers to `record`, before masks.
-        """
-        start, stop = self.model.index(at), INPUT if down_to is None else self.model.index(down_to)
-        if stop > start:
-            raise ParameterError(f"relevance flows down: cannot pull from layer {at!r} to {down_to!r}")
-        R = as_relevance(R, self.pulls[start].output, f"relevance of layer {self.model.names[start]!r}")
-        masks, recorded = masks or {}, {}
-        for k in range(start, stop, -1):
-            if k in record:
-                recorded[k] = R
-            R = self.pulls[k](R * masks[k].astype(R.dtype) if k in masks else R)
-        return R, recorded
-
-    def pull_batches(
-        self,
-        start: Callable[[slice], tuple[Array, Masks]],
-        batches: Iterable[slice],
-        at: int | str,
-        record: Iterable[int] = (),
-    ) -> tuple[Array, dict[int, Array]]:
-        """Carry relevance down from layer `at` to the input, some conditions at a time.
-
-        `start` gives the relevance and the masks of a batch of conditions; the rest is as in `pull`.
-        """
-        results = []
-        for batch in batches:
-            R, masks = start(batch)
-            results.append(self.pull(R, at, masks=masks, record=record))
-        if len(results) == 1:
-            return results[0]
-        relevances, recorded = zip(*results, strict=True)
-        layers = {k: np.concatenate([values[k] for values in recorded]) for k in recorded[0]}
-        return np.concatenate(relevances), layers
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class LRP:
     """Layer-wise Relevance Propagation.
@@ -142,16 +61,24 @@ class LRP:
     composite : Composite, Rule, or sequence of Rule, optional
         Which rule goes to which layer: a composite, one rule for all layers, or one for each. `ZeroRule`
         everywhere by default.
-    normalize_output_relevance : bool
-        Start with relevance 1 at the selected output neuron; if False, with the neuron's own output.
+    normalize_output_relevance : bool, optional
+        Start with relevance 1 at the selected output neuron; if False, with the neuron's own output. As the
+        dialect does, if None; refcrp's own starts with 1.
     threads : int, optional
         How many threads the kernels may use; ``REFCRP_NUM_THREADS``, or all processors, if None. Numbers do
         not depend on it.
+    dialect : str or Dialect
+        Compute as another implementation does: one of `refcrp.DIALECTS` by name, or one of your own.
+    dtype : str or dtype, optional
+        Compute in this type, weights and input: ``"float64"``, ``"longdouble"``, or ``object`` for exact
+        fractions. As the model and the input are, if None.
 
     Raises
     ------
     RuleCompatibilityError
-        If a rule is not defined on the layer it goes to.
+        If a rule is not defined on the layer it goes to, or not known to the dialect.
+    ParameterError
+        If there is no such dialect.
     SoftmaxError
         If the model contains a softmax.
 
@@ -163,8 +90,11 @@ class LRP:
 
     model: Model
     composite: Composite | Rule | Sequence[Rule] | None = None
-    normalize_output_relevance: bool = field(default=True, kw_only=True)
+    normalize_output_relevance: bool | None = field(default=None, kw_only=True)
     threads: int | None = field(default=None, kw_only=True)
+    dialect: Dialect | str = field(default=REFCRP, kw_only=True)
+    dtype: Any = field(default=None, kw_only=True)
+    spoken: Dialect = field(init=False)
     rules: tuple[Rule, ...] = field(init=False)
     bound: tuple[Bound, ...] = field(init=False)
 
@@ -173,11 +103,19 @@ class LRP:
             raise ParameterError(f"LRP: expected a model, got {self.model!r}; load_model() reads one")
         if self.threads is not None:
             object.__setattr__(self, "threads", as_integer(self.threads, "LRP: threads", 1))
+        if self.dtype is not None:
+            object.__setattr__(self, "dtype", as_dtype(self.dtype, "LRP: dtype"))
+            object.__setattr__(self, "model", self.model.astype(self.dtype))
+        object.__setattr__(self, "spoken", as_dialect(self.dialect))
         rules = resolve_rules(self.composite, self.model)
         object.__setattr__(self, "rules", rules)
         with np.errstate(all="ignore"):  # modified weights are checked instead
-            bound = tuple(rule.bind(layer) for rule, layer in zip(rules, self.model, strict=True))
+            bound = tuple(self.bind(rule, layer) for rule, layer in zip(rules, self.model, strict=True))
         object.__setattr__(self, "bound", bound)
+
+    def bind(self, rule: Rule, layer: Layer) -> Bound:
+        """Bind a rule to its layer, as the dialect has it."""
+        return rule.bind(layer) if self.spoken == REFCRP else bind_as(rule, layer, self.spoken)
 
     @analysis
     def __call__(
@@ -227,40 +165,62 @@ class LRP:
             conditions = as_conditions(conditions, output_is_given=output is not None)
         trace = self.trace(x)
         selected = self.select(trace, output)
-        if conditions is None:
-            neurons = None
-            seed = self.seed(trace, [selected[:, None]], normalize_output_relevance)
-            R_in, recorded = trace.pull(seed, record=layers)
+        normalize = self.starts_at_one(normalize_output_relevance)
+        return self.explain(trace, Question(selected, layers, normalize, batch_size, conditions))
+
+    @analysis
+    def answer(self, x: Array, question: Question, book: Book | None = None) -> Explanation:
+        """Explain what was asked before, perhaps in another type; `book` takes down the ledger."""
+        return self.explain(self.trace(x), question, book)
+
+    def explain(self, trace: Trace, question: Question, book: Book | None = None) -> Explanation:
+        """Pull relevance back through `trace`."""
+        if question.conditions is None:
+            seed = self.seed(trace, [question.selected[:, None]], question.normalize)
+            selected: Indices | tuple[Indices, ...] = question.selected
+            R_in, recorded = trace.pull(seed, record=question.layers, book=book)
         else:
-            neurons = condition_neurons(conditions, trace.output, selected)
-            masks = condition_masks(conditions, self.model, trace.outputs)
-            # Down to the first conditioned layer, conditions that start at the same neurons are one.
-            distinct, which = first_of_equal(neurons)
-            top = max(masks, default=len(self.model) - 1)
-            seed = self.seed(trace, distinct, normalize_output_relevance)
-            R, above = trace.pull(seed, down_to=top, record=layers)
-            R_in, recorded = trace.pull_batches(
-                lambda batch: (R[which[batch]], {k: mask[batch] for k, mask in masks.items()}),
-                condition_batches(len(which), trace.outputs[: top + 1], batch_size),
-                at=top,
-                record=layers,
-            )
-            recorded |= {k: R_k[which] for k, R_k in above.items()}
+            selected = condition_neurons(question.conditions, trace.output, question.selected)
+            R_in, recorded = self.pull_conditions(trace, question, selected, book)
         return Explanation(
             input=trace.input,
             relevance=merged(R_in),
             output=trace.output,
-            selected=selected if neurons is None else neurons,
-            activations=self.by_name({k: trace.pulls[k].output for k in layers}),
-            relevances=self.by_name({k: merged(recorded[k]) for k in layers}),
-            conditions=conditions,
+            selected=selected,
+            activations=self.by_name({k: trace.pulls[k].output for k in question.layers}),
+            relevances=self.by_name({k: merged(recorded[k]) for k in question.layers}),
+            conditions=question.conditions,
+            origin=Origin(self, question),
         )
+
+    def pull_conditions(
+        self, trace: Trace, question: Question, neurons: Sequence[Indices], book: Book | None
+    ) -> tuple[Array, dict[int, Array]]:
+        """Pull relevance of output `neurons` back under conditions; as `Trace.pull`."""
+        assert question.conditions is not None
+        masks = condition_masks(question.conditions, self.model, trace.outputs)
+        # Down to the first conditioned layer, conditions that start at the same neurons are one.
+        distinct, which = first_of_equal(neurons)
+        top = max(masks, default=len(self.model) - 1)
+        seed = self.seed(trace, distinct, question.normalize)
+        R, above = trace.pull(seed, down_to=top, record=question.layers, book=book)
+        if book is not None:
+            book.spread(which)
+        R_in, recorded = trace.pull_batches(
+            lambda batch: (R[which[batch]], {k: mask[batch] for k, mask in masks.items()}),
+            condition_batches(len(which), trace.outputs[: top + 1], question.batch_size),
+            at=top,
+            record=question.layers,
+            book=book,
+        )
+        return R_in, recorded | {k: R_k[which] for k, R_k in above.items()}
 
     # The steps, for analyzers built on this one ----------------------------------------------------------
 
     def trace(self, x: Array) -> Trace:
         """Compute forward, keeping what the way back needs: outputs and denominators of every layer."""
-        x = freeze(self.model.check_input(x))  # a pull is made of what the input was, not of what it becomes
+        x = self.model.check_input(as_input(x, self.dtype))
+        x = freeze(x)  # a pull is made of what the input was, not of what it becomes
         pulls: list[Pull] = []
         for node, bound in zip(self.model.nodes, self.bound, strict=True):
             pulls.append(bound.linearize(x if node.source == INPUT else pulls[node.source].output))
@@ -275,9 +235,14 @@ class LRP:
             )
         return output_selector(output).select(trace.output)
 
-    def seed(self, trace: Trace, neurons: Sequence[Indices], normalize: bool | None = None) -> Array:
+    def starts_at_one(self, normalize: bool | None) -> bool:
+        """Decide whether relevance starts as 1: as the call says, else the analyzer, else the dialect."""
+        own = self.normalize_output_relevance
+        choice = normalize if normalize is not None else own
+        return self.spoken.seed == "one" if choice is None else choice
+
+    def seed(self, trace: Trace, neurons: Sequence[Indices], normalize: bool = True) -> Array:
         """Put relevance on output neurons, (n, m) of them for each of k conditions: gives (k, n, neurons)."""
-        normalize = self.normalize_output_relevance if normalize is None else normalize
         output = trace.output
         values = np.ones_like(output) if normalize else output
         R = np.zeros((len(neurons), *output.shape), dtype=output.dtype)
@@ -286,6 +251,10 @@ class LRP:
             row[sample, chosen] = values[sample, chosen]
         return R
 
+    def astype(self, dtype: Any) -> LRP:
+        """Give the same analyzer, computing in another type."""
+        return replace(self, dtype=dtype)
+
     def by_name(self, values: Mapping[int, Array]) -> LayerValues:
         """Give values by layer name."""
         return LayerValues(self.model, {self.model.names[k]: value for k, value in values.items()})
@@ -293,7 +262,15 @@ class LRP:
     def __repr__(self) -> str:
         numbered = enumerate(zip(self.model, self.rules, strict=True))
         rows = [(str(k), repr(layer), repr(rule)) for k, (layer, rule) in numbered]
-        return "LRP(\n" + "\n".join(f"  {row}" for row in aligned(rows, ("  ", " => "))) + "\n)"
+        lines = [f"  {row}" for row in aligned(rows, ("  ", " => "))]
+        if self.spoken != REFCRP:
+            lines.append(f"  dialect {self.spoken.name!r}")
+        return "\n".join(["LRP(", *lines, ")"])
+
+
+def as_input(x: Array, dtype: np.dtype[Any] | None) -> Array:
+    """Give the input in the type that was asked for, if one was."""
+    return x if dtype is None else np.asarray(like(as_array(x, "input", dtype), np.empty(0, dtype)))
 
 
 def layer_indices(model: Model, layers: Iterable[int | str] | int | str) -> tuple[int, ...]:

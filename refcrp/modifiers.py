@@ -26,12 +26,14 @@ __all__ = [
     "Condition",
     "Constant",
     "Modifier",
+    "add_always",
     "is_negative",
     "is_positive",
     "keep",
     "negative",
     "ones",
     "positive",
+    "replace_zeros",
     "square",
     "stabilize",
     "zero",
@@ -126,3 +128,13 @@ def stabilize(z: Array, epsilon: Any) -> Array:
         return kernels.stabilized(z, float(epsilon))
     epsilon = like(epsilon, z)
     return np.asarray(z + np.where(z < 0, -epsilon, epsilon))
+
+
+def add_always(z: Array, epsilon: Any) -> Array:
+    """z + ε, whatever the sign of z; may be zero where z < 0."""
+    return np.asarray(z + like(epsilon, z))
+
+
+def replace_zeros(z: Array, epsilon: Any) -> Array:
+    """Z, or ε where z = 0."""
+    return np.where(z == 0, like(epsilon, z), z)

@@ -40,12 +40,12 @@ import numpy as np
 from refcrp.arrays import Array, like
 from refcrp.checks import check_finite, check_shape
 from refcrp.modifiers import Condition, Modifier, keep, negative, ones, positive, zero
+from refcrp.pull import Losses, Pull, per_sample
 
 __all__ = [
     "BoundRule",
     "Contribution",
     "LinearMap",
-    "Pull",
     "Share",
 ]
 
@@ -115,22 +115,6 @@ class LinearMapping(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Pull:
-    """A layer seen from one input: its output, and how relevance comes back through it.
-
-    Calling it with the relevance of the output, of the output's shape or with one more axis of conditions in
-    front, gives the relevance of the input. It may be called any number of times, from any thread.
-    """
-
-    output: Array
-    function: Callable[[Array], Array]
-
-    def __call__(self, R_out: Array) -> Array:
-        """Give the relevance of the input."""
-        return self.function(R_out)
-
-
-@dataclass(frozen=True, eq=False)
 class BoundRule:
     """A rule bound to one linear layer."""
 
@@ -158,7 +142,16 @@ class BoundRule:
         def pull(R_out: Array) -> Array:
             return weighted_sum([(scale, pull_share(R_out)) for scale, pull_share in pulls])
 
-        return Pull(self.layer.activate(z), pull)
+        def losses(R_out: Array) -> Losses:
+            scales, parts = zip(*((scale, share.losses(R_out)) for scale, share in pulls), strict=True)
+            to_bias, to_stabilizer, undivided = (
+                weighted_sum(list(zip(scales, part, strict=True))) for part in zip(*parts, strict=True)
+            )
+            # What is left when the scales do not add up to 1 has not been divided either.
+            excess = (1 - sum(like(scale, R_out) for scale in scales)) * per_sample(R_out, z)
+            return Losses(to_bias, to_stabilizer, undivided + excess)
+
+        return Pull(self.layer.activate(z), pull, losses)
 
     def look_at(self, a: Array) -> Seen:
         """Apply the maps to `a`: all of them at once, unless some need only its positive part."""
@@ -196,17 +189,11 @@ class BoundShare:
         terms = tuple(Term.bind(contribution, layer) for contribution in share.contributions)
         return cls(share, layer, tuple(t for t in terms if not t.vanishes) or terms[:1], stabilize)
 
-    def linearize(self, seen: Seen, z_own: Array) -> Callable[[Array], Array]:
+    def linearize(self, seen: Seen, z_own: Array) -> SharePull:
         """Compute the denominators for an input, where `z_own` is the layer's own pre-activation."""
         inputs, denominator = self.denominators(seen)
         where = None if self.share.where is None else self.share.where(z_own)
-
-        def pull(R_out: Array) -> Array:
-            """R_i = Σ_c sign_c · in_c(a)_i · Σ_j w_c(W)_ij · R_j / stabilize(z_j)."""
-            R = R_out if where is None else np.where(where, R_out, like(0, R_out))
-            return weighted_sum([(term.sign, term.map.redistribute(R, denominator, x)) for term, x in inputs])
-
-        return pull
+        return SharePull(inputs, denominator, where)
 
     def denominators(self, seen: Seen) -> tuple[Inputs, Array]:
         """z_j = Σ_c sign_c · ( Σ_i in_c(a)_i · w_c(W)_ij + b_c(b)_j ), stabilized, beside each in_c(a)."""
@@ -230,6 +217,33 @@ class BoundShare:
     def is_constant(self) -> bool:
         """Whether the denominators are the same for all inputs of a shape."""
         return all(term.contribution.input is ones for term in self.terms)
+
+
+@dataclass(frozen=True, eq=False)
+class SharePull:
+    """A share seen from one input."""
+
+    inputs: Inputs
+    denominator: Array
+    where: Array | None
+
+    def __call__(self, R_out: Array) -> Array:
+        """R_i = Σ_c sign_c · in_c(a)_i · Σ_j w_c(W)_ij · R_j / stabilize(z_j)."""
+        R = self.divided(R_out)
+        return weighted_sum([(t.sign, t.map.redistribute(R, self.denominator, x)) for t, x in self.inputs])
+
+    def divided(self, R_out: Array) -> Array:
+        """Give the relevance that this share divides, zero elsewhere."""
+        return R_out if self.where is None else np.where(self.where, R_out, like(0, R_out))
+
+    def losses(self, R_out: Array) -> Losses:
+        """s_j b_j goes to the bias, s_j (stabilize(z_j) - z_j) to the stabilizer; s = R / stabilize(z)."""
+        R = self.divided(R_out)
+        s = R / self.denominator
+        b = weighted_sum([(t.sign, t.map.linear(zero(x[:1]))) for t, x in self.inputs])
+        z = weighted_sum([(t.sign, t.map.linear(x)) for t, x in self.inputs])
+        lost = b * s, (self.denominator - z) * s, R_out - R
+        return Losses(*(per_sample(part, z) for part in lost))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from refcrp.arrays import Array
 from refcrp.modifiers import keep, stabilize
-from refcrp.propagation import Contribution, Pull, Share
+from refcrp.propagation import Contribution, Share
+from refcrp.pull import Pull
 
 __all__ = ["BindableLayer", "Bound", "Rule"]
 
@@ -37,6 +38,16 @@ class Rule:
     def stabilize(self, z: Array) -> Array:
         """Make the denominator safe to divide by: z + 1e-9 where z ≥ 0, z - 1e-9 where z < 0."""
         return stabilize(z, 1e-9)
+
+    @property
+    def max_pool(self) -> str:
+        """How max pooling divides relevance under this rule, a choice of `refcrp.dialects.CHOICES`."""
+        return "stabilized"
+
+    @property
+    def near_tie(self) -> float:
+        """Max pooling's winner is the first value within this, relative, of the maximum."""
+        return 0.0
 
     def bind(self, layer: BindableLayer) -> Bound:
         """Compute what depends on the layer only.

@@ -33,7 +33,8 @@ def test_explain_with_no_arguments(capsys, tmp_path):
     assert lines[1] == "prediction  4"
     assert lines[4].split() == ["concept", "channel", "relevance", "share"]
     assert sum(line.startswith("conv2 ") for line in lines) == 5
-    assert any(line.startswith("relevance   output 1.0000 -> conv2 ") for line in lines)
+    assert any(line.startswith("relevance   conv2 ") for line in lines)
+    assert any(line.startswith("ledger      output 1.0000 = input ") for line in lines)
     assert lines[-1] == "picture     explanation.png"
     assert (tmp_path / "explanation.png").stat().st_size > 10_000
 

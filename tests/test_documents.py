@@ -1,6 +1,7 @@
 """Every Python block of the README and of docs/ runs, in the order of the page, in an empty folder."""
 
 import re
+import runpy
 from pathlib import Path
 
 import matplotlib
@@ -34,3 +35,8 @@ def test_links_within_the_repository(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if "://" not in target and not target.startswith("#"):
             assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+def test_the_page_of_dialects_is_up_to_date():
+    names = runpy.run_path(str(ROOT / "docs" / "make_dialects.py"))
+    assert names["page"]() == names["PAGE"].read_text(encoding="utf-8"), "run: python docs/make_dialects.py"

@@ -124,10 +124,10 @@ def pad(x: Array, window: Window) -> Array:
     return np.pad(x, [*leading, (top, top), (left, left)])
 
 
-def padded_zeros(shape: tuple[int, int, int, int], window: Window, dtype: np.dtype[Any]) -> Array:
+def padded_zeros(shape: tuple[int, ...], window: Window, dtype: np.dtype[Any]) -> Array:
     """Make an empty image with room for the padding."""
-    (top, left), (n, c, height, width) = window.padding, shape
-    return np.zeros((n, c, height + 2 * top, width + 2 * left), dtype=dtype)
+    (top, left), (*leading, height, width) = window.padding, shape
+    return np.zeros((*leading, height + 2 * top, width + 2 * left), dtype=dtype)
 
 
 def crop(padded: Array, window: Window) -> Array:

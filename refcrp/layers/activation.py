@@ -13,8 +13,7 @@ from refcrp.arrays import Array, like
 from refcrp.checks import Shape, as_flag, check_number
 from refcrp.errors import ArrayTypeError, ParameterError, ShapeError, SoftmaxError, nearest_names
 from refcrp.layers.own import OwnRelevanceLayer
-from refcrp.modifiers import Modifier
-from refcrp.propagation import Pull
+from refcrp.pull import Pull
 from refcrp.rule import Rule
 
 __all__ = [
@@ -58,7 +57,7 @@ class Activation(OwnRelevanceLayer):
         """Give the same shape."""
         return shape
 
-    def linearize(self, a: Array, stabilize: Modifier) -> Pull:
+    def linearize(self, a: Array, rule: Rule) -> Pull:
         """Let relevance pass: R_i = R_i."""
         return Pull(self.apply(a), lambda R_out: R_out)
 

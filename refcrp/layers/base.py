@@ -12,7 +12,7 @@ import numpy as np
 from refcrp.arrays import Array, as_array, as_batch, as_relevance, freeze, like, unchecked_array
 from refcrp.checks import Shape, check_dtype, check_finite
 from refcrp.errors import ParameterError, RuleCompatibilityError
-from refcrp.propagation import Pull
+from refcrp.pull import Pull
 from refcrp.rule import Bound, Rule
 from refcrp.rules import PassRule, ZeroRule
 

@@ -13,8 +13,7 @@ from refcrp.errors import ArrayTypeError, ParameterError, ShapeError
 from refcrp.layers.base import NormalizationLayer, array_field
 from refcrp.layers.linear import LinearLayer
 from refcrp.layers.own import OwnRelevanceLayer
-from refcrp.modifiers import Modifier
-from refcrp.propagation import Pull
+from refcrp.pull import Losses, Pull, per_sample
 from refcrp.rule import Rule
 from refcrp.rules import LayerNormRule
 
@@ -184,17 +183,26 @@ class LayerNorm(OwnRelevanceLayer):
         """Compute the output of an input that has been checked."""
         return self.affine(self.normalize(x))
 
-    def linearize(self, a: Array, stabilize: Modifier) -> Pull:
+    def linearize(self, a: Array, rule: Rule) -> Pull:
         """ZeroRule through the affine part, then through the centring."""
         normalized = self.normalize(a)
         output = self.affine(normalized)
-        affine_denominator, centred_denominator = stabilize(output), stabilize(self.centre(a))
+        centred = self.centre(a)
+        affine_denominator, centred_denominator = rule.stabilize(output), rule.stabilize(centred)
 
         def pull(R_out: Array) -> Array:
             R_normalized = normalized * self.weight * (R_out / affine_denominator)
             return np.asarray(a * self.centre(R_normalized / centred_denominator))
 
-        return Pull(output, pull)
+        def losses(R_out: Array) -> Losses:
+            s = R_out / affine_denominator
+            to_bias = s * (like(0, a) if self.bias is None else self.bias)
+            s_centred = normalized * self.weight * s / centred_denominator
+            to_stabilizer = (affine_denominator - output) * s + (centred_denominator - centred) * s_centred
+            lost = to_bias, to_stabilizer, 0 * s
+            return Losses(*(per_sample(part, output) for part in lost))
+
+        return Pull(output, pull, losses)
 
     def check_dividing_rule(self, rule: Rule) -> None:
         """Take LayerNormRule."""

@@ -14,8 +14,9 @@ from refcrp.layers.base import PoolingLayer
 from refcrp.layers.conv import show_pair, windowed_shape
 from refcrp.layers.linear import LinearLayer
 from refcrp.layers.own import OwnRelevanceLayer
-from refcrp.modifiers import Modifier
-from refcrp.propagation import Pull
+from refcrp.layers.winners import WAYS
+from refcrp.pull import Pull
+from refcrp.rule import Rule
 
 __all__ = ["AvgPool", "GlobalAvgPool", "GlobalMaxPool", "MaxPool"]
 
@@ -95,15 +96,9 @@ class MaxPooling(OwnRelevanceLayer):
         """Compute the output of an input that has been checked."""
         return kernels.maxpool2d(x, self.window(x.shape))[0]
 
-    def linearize(self, a: Array, stabilize: Modifier) -> Pull:
-        """R_winner += z / stabilize(z) · R_j."""
-        z, winner = kernels.maxpool2d(a, self.window(a.shape))
-        share = z / stabilize(z)
-
-        def to_winner(R_out: Array) -> Array:
-            return kernels.maxpool2d_relevance(R_out, share, winner, a.shape[1:])
-
-        return Pull(z, to_winner)
+    def linearize(self, a: Array, rule: Rule) -> Pull:
+        """R_winner += z / stabilize(z) · R_j, or what else the rule says of max pooling."""
+        return WAYS[rule.max_pool](a, self.window(a.shape), rule)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -10,8 +10,8 @@ from refcrp.arrays import Array
 from refcrp.checks import Shape, check_number
 from refcrp.layers.base import DropoutLayer, ReshapingLayer, reshaping_pull
 from refcrp.layers.own import OwnRelevanceLayer
-from refcrp.modifiers import Modifier
-from refcrp.propagation import Pull
+from refcrp.pull import Pull
+from refcrp.rule import Rule
 
 __all__ = ["Dropout", "Flatten"]
 
@@ -23,7 +23,7 @@ class Moving(OwnRelevanceLayer):
     keeps_size: ClassVar[bool] = True
     chooses: ClassVar[bool] = True
 
-    def linearize(self, a: Array, stabilize: Modifier) -> Pull:
+    def linearize(self, a: Array, rule: Rule) -> Pull:
         """Reshape relevance to the input, R_i = R_i."""
         return reshaping_pull(self.apply(a), a)
 
