@@ -56,7 +56,7 @@ CHOICES: Mapping[str, Mapping[str, str]] = {
         "squared": "w-square has the squared bias in the denominator",
     },
     "max_pool": {
-        "stabilized": "max pooling gives R·z/stabilize(z) to the winner, nothing where the maximum is zero",
+        "stabilized": "max pooling gives the winner R·a/stabilize(z), so nothing where the maximum is zero",
         "winner": "max pooling gives all relevance to the winner",
         "shared": "max pooling divides relevance equally among ties",
         "average": "max pooling divides relevance as average pooling would",
@@ -86,7 +86,8 @@ class Dialect:
     near_tie : float
         Max pooling's winner is the first value within this, relative, of the maximum.
     lacks : tuple of str
-        Rules and layers that the implementation does not have, by their words in test cases.
+        Rules, layers, and settings of layers that the implementation does not have, by their words in test
+        cases.
     stabilizer, epsilon_rule, gamma_contributions, gamma_bias, zplus_contributions, zplus_bias,
     alpha_beta_bias, wsquare_bias, max_pool, batch_norm, seed : str
         Choices, each one of the options in `CHOICES`, which says what they mean.
@@ -188,7 +189,7 @@ KNOWN = (
         seed="output",
         lacks=(
             *("gamma", "generalized_gamma", "zbox", "layer_norm"),
-            *("batch_norm", "scale", "avg_pool", "global_avg_pool", "padding"),
+            *("batch_norm", "scale", "avg_pool", "global_avg_pool", "padding", "dilation", "groups"),
         ),
     ),
     Dialect(

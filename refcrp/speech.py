@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
+
 from refcrp import layers as L
 from refcrp import rules
 from refcrp.arrays import Array
@@ -33,7 +35,7 @@ from refcrp.propagation import Contribution, Share
 from refcrp.rule import Bound, Rule
 from refcrp.rules import AlphaBetaRule, EpsilonRule, GammaRule, PassRule, WSquareRule, ZPlusRule
 
-__all__ = ["LAYERS", "RULES", "SpokenRule", "bind_as"]
+__all__ = ["LAYERS", "RULES", "USUAL", "SpokenRule", "bind_as"]
 
 # The words for layers and rules, in `Dialect.lacks` and in test cases.
 LAYERS: Mapping[str, type[Layer]] = {
@@ -50,6 +52,9 @@ LAYERS: Mapping[str, type[Layer]] = {
     "flatten": L.Flatten,
     "softmax": L.Softmax,
 }
+
+# Settings of layers that some implementations do not have, and their usual values.
+USUAL: Mapping[str, Any] = {"padding": (0, 0), "dilation": (1, 1), "groups": 1}
 
 RULES: Mapping[str, type[Rule]] = {
     "zero": rules.ZeroRule,
@@ -88,9 +93,9 @@ def bind_as(rule: Rule, layer: Layer, dialect: Dialect) -> Bound:
 
 
 def has(word: str, rule: Rule, layer: Layer) -> bool:
-    """Tell whether `word` names the rule, the layer, or (``padding``) that the layer pads."""
-    if word == "padding":
-        return any(getattr(layer, "padding", (0, 0)))
+    """Tell whether `word` names the rule, the layer, or a setting of the layer that is not the usual one."""
+    if word in USUAL:
+        return bool(np.any(getattr(layer, word, USUAL[word]) != USUAL[word]))
     return type(rule) is RULES.get(word) or type(layer) is LAYERS.get(word)
 
 

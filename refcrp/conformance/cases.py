@@ -1,0 +1,153 @@
+"""Test cases: a small network, an input, and what to explain, as plain data.
+
+A case names layers and rules by words and holds arrays, so that it can be read from a file in any language,
+and explained by code that knows nothing of this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from refcrp.arrays import Array
+from refcrp.layers import Layer
+from refcrp.model import Model, Sequential
+from refcrp.rule import Rule
+from refcrp.speech import LAYERS, RULES, USUAL
+
+__all__ = ["LAYERS", "RULES", "Case", "LayerSpec", "RuleSpec"]
+
+
+@dataclass(frozen=True)
+class RuleSpec:
+    """A rule by its name, one of `RULES`, and its parameters: ``RuleSpec("gamma", {"gamma": 0.25})``."""
+
+    name: str
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def rule(self) -> Rule:
+        """The rule as refcrp has it."""
+        return RULES[self.name](**self.parameters)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSpec:
+    """A layer as plain data.
+
+    Parameters
+    ----------
+    kind : str
+        One of `LAYERS`. Activation functions are layers of their own.
+    name : str
+        By which conditions address it.
+    rule : RuleSpec
+        ``zero`` on layers that only move values (relu, flatten): there it means relevance as it is.
+    arrays : mapping
+        Parameters, float64: ``weight``, ``bias`` (absent if there is none), and so on.
+    settings : mapping
+        ``stride``, ``padding``, ``dilation``, ``kernel_size`` as pairs of int, ``groups``, ``epsilon``, ...;
+        always all of them.
+    """
+
+    kind: str
+    name: str
+    rule: RuleSpec
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def layer(self) -> Layer:
+        """The layer as refcrp has it."""
+        return LAYERS[self.kind](**self.arrays, **self.settings, name=self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A network, an input, what to explain, and the relevance that is right.
+
+    Parameters
+    ----------
+    id : str
+        Unique, and never used again for something else.
+    reason : str
+        A sentence on why the case exists.
+    flags : tuple of str
+        What is special about it, from `refcrp.conformance.schema.FLAGS`.
+    layers : tuple of LayerSpec
+        A chain.
+    x : (n, ...) array
+        The input.
+    relevance_out : (n, ...) array, optional
+        Relevance of the last layer's output. If None, the output neurons ``output`` are explained, with
+        relevance as the dialect starts (1, or the neuron's value).
+    output : tuple of n int, optional
+        The output neuron to explain, for each sample.
+    conditions : tuple of mappings, optional
+        From names of layers to lists of channels: relevance at other channels of the layer's output is
+        dropped. Results come condition-major.
+    expected : mapping
+        The right relevance of the input, (n, ...) or (k n, ...), by dialect; a dialect that has no such rule
+        is absent.
+    scale : (n, ...) or (k n, ...) array, optional
+        For each value, how far it moves to first order when every number that enters, and every
+        intermediate result, is off by 1 relative. Errors of u · scale are what a computation with unit
+        roundoff u cannot avoid. For refcrp's own dialect.
+    """
+
+    id: str
+    reason: str
+    layers: tuple[LayerSpec, ...]
+    x: Array
+    relevance_out: Array | None = None
+    output: tuple[int, ...] | None = None
+    conditions: tuple[Mapping[str, Sequence[int]], ...] | None = None
+    flags: tuple[str, ...] = ()
+    expected: Mapping[str, Array] = field(default_factory=dict)
+    scale: Array | None = None
+
+    @cached_property
+    def model(self) -> Model:
+        """The network as refcrp has it."""
+        return Sequential([spec.layer for spec in self.layers], input_shape=self.x.shape[1:])
+
+    @property
+    def rules(self) -> list[Rule]:
+        """One rule for each layer, as refcrp has them."""
+        return [spec.rule.rule for spec in self.layers]
+
+    @property
+    def words(self) -> set[str]:
+        """What an implementation needs for it: kinds of layers, rules, unusual settings of convolutions."""
+        words = {word for spec in self.layers for word in (spec.kind, spec.rule.name)}
+        for spec in self.layers:
+            settings = {key: np.asarray(spec.settings.get(key, usual)) for key, usual in USUAL.items()}
+            words |= {key for key, setting in settings.items() if np.any(setting != USUAL[key])}
+        return words
+
+    @property
+    def condition_number(self) -> float:
+        """The largest scale over the largest relevance: a relative error of u in becomes one of u · κ out."""
+        if self.scale is None:
+            return float("nan")
+        R = self.expected.get("refcrp", next(iter(self.expected.values()), np.zeros(1)))
+        largest = float(np.abs(R).max())
+        return float(self.scale.max()) / largest if largest else 0.0
+
+    def astype(self, dtype: Any) -> Case:
+        """Give the same case with the network, the input and the relevance of the output in another type."""
+        layers = tuple(
+            replace(spec, arrays={name: array.astype(dtype) for name, array in spec.arrays.items()})
+            for spec in self.layers
+        )
+        R = self.relevance_out
+        return replace(
+            self,
+            layers=layers,
+            x=self.x.astype(dtype),
+            relevance_out=None if R is None else R.astype(dtype),
+        )

@@ -1,0 +1,152 @@
+"""Layers as steps of a network: how values go up through one, and how relevance comes down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy.typing as npt
+
+from refcrp.conformance import equations
+from refcrp.conformance.arithmetic import Arithmetic, Number, positive, total
+from refcrp.conformance.cases import LayerSpec
+from refcrp.conformance.equations import RULES, Reading, Vector
+from refcrp.conformance.matrices import LINEAR, Shape, as_matrix, centring, diagonal, pool_windows
+from refcrp.errors import ParameterError, RuleCompatibilityError, ShapeError, SoftmaxError
+
+__all__ = ["Step", "numbers_of", "step_of"]
+
+MOVING = {"relu", "flatten"}
+WEIGHTED = {"dense", "conv2d", "scale", "batch_norm"}
+MAX_POOLS = {"max_pool", "global_max_pool"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A layer, for samples of one shape: how values go up, and how relevance comes down."""
+
+    shape: Shape  # of the output
+    forward: Callable[[Vector], list[Number]]
+    relevance: Callable[[Vector, Vector], list[Number]]  # (a, R of the output)
+
+
+def numbers_of(array: npt.NDArray[Any], arithmetic: Arithmetic) -> list[Number]:
+    """Give an array as a flat list of numbers."""
+    return [arithmetic.number(value) for value in array.ravel().tolist()]
+
+
+def step_of(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
+    """Make a layer a step for samples of `shape`."""
+    check_rule(spec)
+    if spec.kind == "relu":
+        step = Step(shape, lambda a: [positive(v) for v in a], relu_relevance(reading))
+    elif spec.kind == "flatten":
+        step = Step((math.prod(shape),), list, lambda a, R: list(R))
+    elif spec.kind in MAX_POOLS:
+        step = max_pool_step(spec, shape, reading)
+    elif spec.kind == "layer_norm":
+        step = layer_norm_step(spec, shape, reading)
+    else:
+        step = linear_step(spec, shape, reading)
+    passes = spec.rule.name == "pass" or (
+        spec.kind == "batch_norm"
+        and reading.dialect.batch_norm == "pass"
+        and spec.rule.name in {"zero", "epsilon"}
+    )
+    if not passes or reading.mistake == "gradient times input":
+        return step
+    if math.prod(step.shape) != math.prod(shape):
+        raise RuleCompatibilityError(
+            f"rule pass on {spec.kind} {spec.name!r}: input and output differ in size"
+        )
+    return replace(step, relevance=lambda a, R: list(R))
+
+
+def check_rule(spec: LayerSpec) -> None:
+    """Raise unless the rule is defined on the layer."""
+    plain = {"zero", "epsilon", "pass"}
+    if spec.kind == "softmax":
+        raise SoftmaxError(f"layer {spec.name!r}: relevance is defined on the scores before a softmax")
+    if spec.kind == "layer_norm":
+        defined = {"layer_norm", "pass"}
+    elif spec.kind in MOVING | MAX_POOLS | set(LINEAR):
+        defined = plain | set(RULES) if spec.kind in WEIGHTED else plain
+    else:
+        raise ParameterError(f"layer {spec.name!r}: there is no layer {spec.kind!r}")
+    if spec.rule.name not in defined:
+        raise RuleCompatibilityError(f"rule {spec.rule.name!r} is not defined on {spec.kind} {spec.name!r}")
+
+
+def relu_relevance(reading: Reading) -> Callable[[Vector, Vector], list[Number]]:
+    """R_i = R_i; a gradient is cut where the input is negative."""
+    if reading.mistake == "gradient times input":
+        return lambda a, G: [G_i if a_i > 0 else 0 for a_i, G_i in zip(a, G, strict=True)]
+    return lambda a, R: list(R)
+
+
+def linear_step(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
+    """Divide relevance by the equation of the layer's rule."""
+    M = as_matrix(spec, shape, reading.arithmetic)
+    if reading.mistake == "gradient times input":
+        return Step(M.shape, M, lambda a, G: M.transpose(G, len(a)))
+    divided = replace(M, bias=[0] * len(M.bias)) if reading.mistake == "bias forgotten" else M
+    rule = RULES.get(spec.rule.name, equations.zero)
+    return Step(M.shape, M, lambda a, R: rule(divided, a, R, reading))
+
+
+def max_pool_step(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
+    """Give relevance to the winner, or what a dialect does."""
+    windows, out = pool_windows(None if spec.kind == "global_max_pool" else spec.settings, shape)
+    stabilize = reading.stabilize_epsilon if spec.rule.name == "epsilon" else reading.stabilize
+    if reading.mistake == "gradient times input":
+        reading = replace(reading, dialect=replace(reading.dialect, max_pool="winner"))
+
+    def forward(a: Vector) -> list[Number]:
+        return [equations.largest([a[i] for i in window]) for window in windows]
+
+    if reading.dialect.max_pool == "average":
+        settings = {**spec.settings, "count_include_pad": True}
+        mean = replace(spec, kind=spec.kind.replace("max", "avg"), settings=settings)
+        return Step(out, forward, linear_step(mean, shape, reading).relevance)
+    return Step(out, forward, lambda a, R: equations.max_pool(windows, a, R, reading, stabilize))
+
+
+def layer_norm_step(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
+    """z = n w + b with n = (a - mean) / √(variance + ε), for each group of values normalised together.
+
+    Relevance goes by the zero rule through the affine map at n, then by the zero rule through the centring
+    at a: the deviation is taken as a constant.
+    """
+    A = reading.arithmetic
+    axes = spec.arrays["weight"].shape
+    if shape[len(shape) - len(axes) :] != axes:
+        raise ShapeError(f"layer_norm: one sample has shape {shape}, expected it to end with {axes}")
+    w = numbers_of(spec.arrays["weight"], A)
+    b = numbers_of(spec.arrays["bias"], A) if "bias" in spec.arrays else [0] * len(w)
+    epsilon = A.number(spec.settings.get("epsilon", 1e-5))
+    C, affine = centring(len(w), A), diagonal(w, b, axes)
+    divided = diagonal(w, [0] * len(w), axes) if reading.mistake == "bias forgotten" else affine
+
+    def normalized(a: Vector) -> tuple[list[Number], Number]:
+        centred = C(a)
+        deviation = A.sqrt(total(c * c for c in centred) / len(w) + epsilon)
+        return [c / deviation for c in centred], deviation
+
+    def group_relevance(a: Vector, R: Vector) -> list[Number]:
+        n, deviation = normalized(a)
+        if reading.mistake == "gradient times input":
+            return C.transpose([w_i * G_i / deviation for w_i, G_i in zip(w, R, strict=True)], len(a))
+        return equations.zero(C, a, equations.zero(divided, n, R, reading), reading)
+
+    def groups(values: Vector) -> list[Vector]:
+        return [values[k : k + len(w)] for k in range(0, len(values), len(w))]
+
+    return Step(
+        shape,
+        lambda a: [z for group in groups(a) for z in affine(normalized(group)[0])],
+        lambda a, R: [
+            r for a_k, R_k in zip(groups(a), groups(R), strict=True) for r in group_relevance(a_k, R_k)
+        ],
+    )
