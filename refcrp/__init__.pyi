@@ -1,6 +1,6 @@
 """The public names, and where they live; `refcrp/__init__.py` reads this file."""
 
-from refcrp import errors, layers
+from refcrp import conformance, errors, layers
 from refcrp.arrays import exact
 from refcrp.canonization import canonize, strip_softmax
 from refcrp.composite import Composite
@@ -13,8 +13,8 @@ from refcrp.explanation import Explanation
 from refcrp.heatmaps import heatmap
 from refcrp.io import load_model, save_model
 from refcrp.kernels import backend, show_config
-from refcrp.ledger import Ledger
 from refcrp.layers import ConvLayer, DropoutLayer, NormalizationLayer, PoolingLayer, ReshapingLayer
+from refcrp.ledger import Ledger
 from refcrp.lrp import LRP
 from refcrp.model import Model, Sequential
 from refcrp.presets import (
@@ -110,6 +110,7 @@ __all__ = [
     "__version__",
     "backend",
     "canonize",
+    "conformance",
     "error_estimate",
     "errors",
     "exact",

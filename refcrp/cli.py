@@ -1,4 +1,4 @@
-"""The command ``refcrp``: explain a picture, or show a model."""
+"""The command ``refcrp``: explain a picture, show a model, test another implementation."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from refcrp.arrays import Array
 from refcrp.canonization import strip_softmax
 from refcrp.checks import show_shape
 from refcrp.composite import Composite
+from refcrp.conformance import command
 from refcrp.crp import CRP
 from refcrp.datasets import load_digits
 from refcrp.errors import ParameterError, RefcrpError, UnknownLayerError
@@ -49,12 +50,12 @@ COMPOSITES: dict[str, Callable[[float, float], Composite]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; gives the exit status: 0, or 2 for anything that is wrong with what was asked."""
+    """Run the command; gives the exit status: 0, 1 if a check fails, 2 if what was asked is wrong."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a layer's name may not fit the terminal's encoding
     try:
         options = make_parser().parse_args(arguments)
-        options.run(options)
+        status = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output has left, as `head` does; nothing must be flushed to it at exit.
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RefcrpError, OSError) as error:
         print(f"refcrp: error: {one_line(error)}", file=sys.stderr)
         return 2
-    return 0
+    return int(status or 0)
 
 
 def one_line(error: Exception) -> str:
@@ -85,7 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--version", action="version", version=f"refcrp {refcrp.__version__} ({refcrp.backend()})"
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="{explain,show}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="{explain,show,verify,vectors}")
 
     explain = commands.add_parser(
         "explain", help="explain what a model sees in a picture, concept by concept"
@@ -130,6 +131,8 @@ def make_parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="print a model's layers, shapes and parameter counts")
     show.set_defaults(run=run_show)
     show.add_argument("model", help="an HDF5 file, or lenet5")
+
+    command.add(commands)
     return parser
 
 

@@ -34,6 +34,7 @@ ROOMS = [
     ["estimates"],
     # these stand beside, and nobody below imports them
     ["io", "datasets", "heatmaps", "images"],
+    ["conformance"],
     ["__init__"],
     ["cli"],
     ["__main__"],
@@ -127,6 +128,7 @@ def test_no_module_is_called_like_a_public_name():
         path.name for path in ROOT.iterdir() if path.is_dir()
     }
     assert {name for name in refcrp.__all__ if name in modules} == {
+        "conformance",
         "errors",
         "layers",
     }  # which are the modules

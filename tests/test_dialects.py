@@ -90,7 +90,9 @@ def test_epsilon_rule_beside_the_stabilizer():
     assert relevance([1.0], [-2.0], None, rc.EpsilonRule(0.25), dialect) == [8 / 5]
 
 
-@pytest.mark.parametrize(("dialect", "seed"), [("refcrp", 1.0), ("zennit", 1.0), ("zennit-crp", 2.5), ("captum", 2.5)])
+@pytest.mark.parametrize(
+    ("dialect", "seed"), [("refcrp", 1.0), ("zennit", 1.0), ("zennit-crp", 2.5), ("captum", 2.5)]
+)
 def test_seed(dialect, seed):
     model = rc.Sequential([L.Dense(np.array([[2.0, 0.5]]))])
     x = np.ones((1, 2))
