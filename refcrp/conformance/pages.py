@@ -63,7 +63,7 @@ Block = Heading | Paragraph | Table
 
 
 def blocks(report: Report, most: int | None = None) -> Iterator[Block]:
-    """Give the parts of a report, with at most so many failures."""
+    """Give the parts of a report; a short one has at most so many failures, and only what was supported."""
     yield Heading(f"{report.adapter} against {report.dialect}, {report.dtype}")
     yield Paragraph("; ".join(f"{name} {fact}" for name, fact in report.facts.items()))
     if report.ranking:
@@ -75,17 +75,19 @@ def blocks(report: Report, most: int | None = None) -> Iterator[Block]:
         )
         yield Paragraph(sentence(report.spoken))
     yield Heading("Rules and layers")
-    rows = tuple(group_row(group) for group in report.groups)
+    tried = [g for g in report.groups if most is None or g.count("pass") + g.count("fail")]
+    rows = tuple(group_row(group) for group in tried)
     yield Table(
         ("rule", "layer", *ERRORS, "vector"), (*rows, group_row(report.whole)), right=tuple(range(2, 8))
     )
     yield Paragraph(EXPLAINED.format(tolerance=report.tolerance))
     if report.failures:
         yield from failure_blocks(report, most)
-    missing = dict.fromkeys(o.problem for o in report.outcomes if o.status == "not supported")
+    missing = list(dict.fromkeys(o.problem for o in report.outcomes if o.status == "not supported"))
     if missing:
         yield Heading("Not supported")
-        yield Paragraph("; ".join(reason or "no reason given" for reason in missing) + ".")
+        more = f"; and {len(missing) - most} more reasons" if most is not None and len(missing) > most else ""
+        yield Paragraph("; ".join(reason or "no reason given" for reason in missing[:most]) + more + ".")
     yield Heading("Result")
     for line in report.diagnosis:
         yield Paragraph(sentence(line))
