@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from refcrp.dialects import CHOICES, DIALECTS, REFCRP, Dialect
+from refcrp.dialects import CHOICES, DIALECTS, REFCRP, SOURCES, Dialect
 
 PAGE = Path(__file__).with_name("dialects.md")
 
@@ -53,7 +53,7 @@ def choices() -> Iterator[str]:
             speakers = [name for name, dialect in DIALECTS.items() if says(dialect, choice, option)]
             others = f" So: {', '.join(speakers)}." if speakers else ""
             yield f"- `{option}`{own}: {meaning}.{others}"
-        yield ""
+        yield f"\nSource: {SOURCES[choice]}.\n"
 
 
 def says(dialect: Dialect, choice: str, option: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from refcrp.checks import check_number
 from refcrp.errors import ParameterError, nearest_names
 
-__all__ = ["CHOICES", "DIALECTS", "Dialect", "as_dialect"]
+__all__ = ["CHOICES", "DIALECTS", "SOURCES", "Dialect", "as_dialect"]
 
 # For each field the options and what they mean, as it would be said of an implementation that does so.
 CHOICES: Mapping[str, Mapping[str, str]] = {
@@ -72,6 +72,34 @@ CHOICES: Mapping[str, Mapping[str, str]] = {
 }
 
 
+# Where it says so: files of zennit 0.5.1, captum 0.9.0, RelevancePropagation.jl, iNNvestigate, lrp_toolbox.
+SOURCES: Mapping[str, str] = {
+    "stabilizer": (
+        "zennit/core.py Stabilizer; captum lrp_rules.py _create_backward_hook_output; Julia src/utils.jl "
+        "stabilize_denom; iNNvestigate safe_divide; the tutorial's z + 1e-9"
+    ),
+    "epsilon_rule": (
+        "zennit/rules.py Epsilon, captum, iNNvestigate and Julia: EpsilonRule; "
+        "lrp_toolbox linear.py; the tutorial's incr"
+    ),
+    "gamma_contributions": "zennit/rules.py Gamma (Andéol et al. 2021); Montavon et al. 2019, section 10.2.3",
+    "gamma_bias": "captum GammaRule, which modifies the weight alone; Julia src/rules.jl modify_bias",
+    "zplus_contributions": "captum Alpha1_Beta0_Rule; zennit/rules.py ZPlus; Bach et al. 2015, equation 60",
+    "zplus_bias": "captum Alpha1_Beta0_Rule; iNNvestigate ZPlusRule, which is Alpha1Beta0IgnoreBiasRule",
+    "alpha_beta_bias": "iNNvestigate AlphaBetaRule, bias=True; zennit/rules.py AlphaBeta, zero_bias",
+    "wsquare_bias": "zennit/rules.py WSquare, whose modifier also squares the bias",
+    "max_pool": (
+        "zennit has no hook for it; captum EpsilonRule; Julia's generic rule; lrp_toolbox maxpool.py; the "
+        "tutorial's AvgPool2d in place of MaxPool2d"
+    ),
+    "batch_norm": "zennit/composites.py layer_map_base; captum SUPPORTED_LAYERS_WITH_RULES",
+    "seed": (
+        "zennit-crp crp/attribution.py relevance_init; captum _core/lrp.py; Julia src/lrp.jl; iNNvestigate "
+        "network_base.py; the demos of lrp_toolbox and of the tutorial"
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How one implementation fills what the papers leave open.
@@ -124,6 +152,11 @@ class Dialect:
                 raise ParameterError(
                     f"Dialect {self.name!r}: {choice} must be one of {known}, got {getattr(self, choice)!r}"
                 )
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether it was read in the library's source, and not compared with numbers that it printed."""
+        return self.source.startswith("derived")
 
     def differences(self, other: Dialect) -> dict[str, Any]:
         """Give the choices of this dialect that `other` makes differently, by field."""

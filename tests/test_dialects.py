@@ -8,7 +8,7 @@ import pytest
 
 import refcrp as rc
 from refcrp import layers as L
-from refcrp.dialects import CHOICES, REFCRP, as_dialect
+from refcrp.dialects import CHOICES, REFCRP, SOURCES, as_dialect
 from refcrp.errors import ParameterError, RuleCompatibilityError
 
 F = Fraction
@@ -146,7 +146,8 @@ def test_choices_are_checked():
         rc.Dialect("own", epsilon=0)
 
 
-def test_every_choice_has_a_sentence_and_a_field():
+def test_every_choice_has_a_sentence_a_field_and_a_source():
+    assert CHOICES.keys() == SOURCES.keys()
     for choice, options in CHOICES.items():
         assert getattr(REFCRP, choice) in options
         for sentence in options.values():

@@ -86,7 +86,7 @@ def lint(path: str | PathLike[str]) -> list[str]:
 
 def storage_problems(file: h5py.File) -> Iterator[str]:
     """Say what is wrong with how things are stored: root attributes, checksums, stored condition numbers."""
-    for key in ("generator", "licence", "description", "dialects"):
+    for key in ("generator", "licence", "description", "dialects", "derived"):
         if not file.attrs.get(key):
             yield f"/: attribute {key!r} is missing or empty"
     datasets: list[h5py.Dataset] = []
@@ -95,11 +95,13 @@ def storage_problems(file: h5py.File) -> Iterator[str]:
     named, found = words(file), {name for d in datasets if "dialects" in d.attrs for name in words(d)}
     if named != found:
         yield f"/: attribute 'dialects' names {show(named)}, the vectors have {show(found)}"
+    if unknown := words(file, "derived") - named:
+        yield f"/: attribute 'derived' names {show(unknown)}, which 'dialects' does not"
 
 
-def words(item: h5py.HLObject) -> set[str]:
-    """Give the names in an attribute 'dialects'."""
-    stored = item.attrs.get("dialects", b"")
+def words(item: h5py.HLObject, key: str = "dialects") -> set[str]:
+    """Give the names in an attribute."""
+    stored = item.attrs.get(key, b"")
     return set((stored.decode() if isinstance(stored, bytes) else str(stored)).split())
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from refcrp.arrays import Array
 from refcrp.conformance.cases import Case, LayerSpec, RuleSpec
+from refcrp.dialects import DIALECTS
 from refcrp.errors import ModelFormatError
 from refcrp.io.hdf5 import LIBRARY, atomic, text
 
@@ -61,6 +62,7 @@ def write_vectors(cases: Iterable[Case], path: str | PathLike[str]) -> None:
             "generator": GENERATOR,
             "description": DESCRIPTION,
             "dialects": " ".join(dialects),
+            "derived": derived(dialects),
         }
         for key, value in header.items():
             file.attrs[key] = text(value)
@@ -70,6 +72,11 @@ def write_vectors(cases: Iterable[Case], path: str | PathLike[str]) -> None:
             if case.id in group:
                 raise ModelFormatError(f"{path}: two vectors have the id {case.id!r}")
             write_case(case, group.create_group(case.id))
+
+
+def derived(dialects: Iterable[str]) -> str:
+    """Give those dialects that were read in a library's source, and not compared with numbers it printed."""
+    return " ".join(name for name in dialects if name in DIALECTS and DIALECTS[name].is_derived)
 
 
 def write_case(case: Case, group: h5py.Group) -> None:
@@ -245,12 +252,14 @@ def attributes(item: h5py.HLObject) -> dict[str, Any]:
 
 def vectors_as_json(cases: Iterable[Case]) -> str:
     """Give test cases as JSON, every float as its hexadecimal text (`float.hex`), so that no bit is lost."""
+    cases = tuple(cases)
     document = {
         "format": FORMAT,
         "version": VERSION,
         "licence": LICENCE,
         "generator": GENERATOR,
         "description": DESCRIPTION,
+        "derived": derived(dict.fromkeys(name for case in cases for name in case.expected)).split(),
         "vectors": [case_as_json(case) for case in cases],
     }
     return json.dumps(document, indent=1, ensure_ascii=False)

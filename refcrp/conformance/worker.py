@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import multiprocessing
 import os
 import signal
@@ -122,6 +123,8 @@ def serve(connection: Connection[Any, Any], name: str) -> None:
     """Answer cases until the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this process ends it
     os.dup2(2, 1)  # standard output belongs to the report
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what was said must not die with the process
     try:
         adapter = load_adapter(name)
     except ParameterError as error:

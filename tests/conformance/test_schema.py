@@ -107,6 +107,7 @@ SPOILT = {
     ),
     "root": (lambda file: file.attrs.__delitem__("licence"), "attribute 'licence' is missing"),
     "root dialects": (attribute("dialects", TEXT("refcrp"), "/"), "attribute 'dialects' names refcrp, the vectors have"),
+    "root derived": (attribute("derived", TEXT("nobody"), "/"), "attribute .derived. names nobody, which"),
     "no vectors": (lambda file: [file["vectors"].__delitem__(name) for name in list(file["vectors"])], "no vectors"),
     "not readable": (lambda file: file[HERE].__delitem__("input"), "not a readable file"),
 }  # fmt: skip
