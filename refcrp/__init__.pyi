@@ -2,6 +2,7 @@
 
 from refcrp import conformance, errors, layers
 from refcrp.arrays import exact
+from refcrp.building import Parallel, Residual, Sequential
 from refcrp.canonization import canonize, strip_softmax
 from refcrp.composite import Composite
 from refcrp.crp import CRP
@@ -16,7 +17,7 @@ from refcrp.kernels import backend, show_config
 from refcrp.layers import ConvLayer, DropoutLayer, NormalizationLayer, PoolingLayer, ReshapingLayer
 from refcrp.ledger import Ledger
 from refcrp.lrp import LRP
-from refcrp.model import Model, Sequential
+from refcrp.model import Graph, Model
 from refcrp.presets import (
     EpsilonAlpha2Beta1,
     EpsilonAlpha2Beta1Flat,
@@ -82,6 +83,7 @@ __all__ = [
     "GeneralizedGammaRule",
     "GlobalMap",
     "GlobalTypeMap",
+    "Graph",
     "IndexSelector",
     "IndexedFeatures",
     "LastLayerMap",
@@ -92,12 +94,14 @@ __all__ = [
     "MaxActivationSelector",
     "Model",
     "NormalizationLayer",
+    "Parallel",
     "PassRule",
     "PoolingLayer",
     "RangeMap",
     "RangeTypeMap",
     "RefcrpError",
     "ReshapingLayer",
+    "Residual",
     "Rule",
     "Sequential",
     "Share",

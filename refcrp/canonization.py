@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from refcrp.arrays import Array
-from refcrp.layers import Conv2d, Dense, Layer, Softmax, WeightedLayer
+from refcrp.layers import Conv2d, Dense, Softmax, WeightedLayer
 from refcrp.layers.norm import ChannelwiseAffine
-from refcrp.model import Model
+from refcrp.model import INPUT, Model
 
 __all__ = ["canonize", "strip_softmax"]
 
@@ -22,35 +24,50 @@ def strip_softmax(model: Model) -> Model:
     ModelError
         If nothing is left.
     """
-    *layers, last = model
+    end = len(model) - 1
+    last = model[end]
     if isinstance(last, Softmax):
-        return model.with_layers(layers)
+        return model.rewritten({end: None})
     if isinstance(last, WeightedLayer) and isinstance(last.nonlinearity, Softmax):
-        return model.with_layers([*layers, last.without_activation()])
+        return model.rewritten({end: last.without_activation()})
     return model
 
 
 def canonize(model: Model) -> Model:
-    """Fold every batch normalisation and scale into the convolution or dense layer right before it.
+    """Fold every batch normalisation and scale into the convolution or dense layer beside it.
 
-    Rules then see one linear layer where the network computes one. A layer that follows anything else, or a
-    layer with an activation function of its own, stays as it is.
+    Rules then see one linear layer where the network computes one. It goes into the layer before it; where
+    that is none of these, has an activation function or other readers, into the one after it, unless that pads
+    (padding is zero after the scale, not before it). Otherwise it stays as it is.
 
     Returns
     -------
     Model
         Computes the same, up to rounding; folded layers keep the name of the one they went into.
     """
-    layers: list[Layer] = []
-    for layer in model:
-        before = layers[-1] if layers else None
-        can_fold = isinstance(before, (Conv2d, Dense)) and before.nonlinearity is None
-        if isinstance(layer, ChannelwiseAffine) and can_fold:
-            assert isinstance(before, (Conv2d, Dense))
-            layers[-1] = fold(layer, before)
-        else:
-            layers.append(layer)
-    return model.with_layers(layers)
+    folded: Model | None = model
+    while folded is not None:
+        model, folded = (
+            folded,
+            next((m for k in range(len(folded)) if (m := without_affine(folded, k))), None),
+        )
+    return model
+
+
+def without_affine(model: Model, k: int) -> Model | None:
+    """Fold layer `k`, if it is affine, into the one before or after it; None if that cannot be."""
+    layer = model[k]
+    if not isinstance(layer, ChannelwiseAffine):
+        return None
+    (source,) = model.nodes[k].sources
+    before = model[source] if source != INPUT and model.readers(source) == [k] else None
+    if isinstance(before, (Conv2d, Dense)) and before.nonlinearity is None:
+        return model.rewritten({source: fold(layer, before), k: None})
+    readers = model.readers(k)
+    after = model[readers[0]] if len(readers) == 1 else None
+    if isinstance(after, Dense) or (isinstance(after, Conv2d) and after.window.padding == (0, 0)):
+        return model.rewritten({k: None, readers[0]: fold_into_next(layer, after)})
+    return None
 
 
 def fold(affine: ChannelwiseAffine, linear: Conv2d | Dense) -> Conv2d | Dense:
@@ -62,3 +79,24 @@ def fold(affine: ChannelwiseAffine, linear: Conv2d | Dense) -> Conv2d | Dense:
     if shift is not None:
         bias = shift if bias is None else bias + shift
     return replace(linear, weight=weight, bias=bias)
+
+
+def fold_into_next(affine: ChannelwiseAffine, linear: Conv2d | Dense) -> Conv2d | Dense:
+    """W (scale · x + shift) + b = (W scale) x + (W shift + b)."""
+    scale, shift = affine.weight, affine.bias
+    assert scale is not None
+    if isinstance(linear, Dense):
+        by_input, shift_by_input = scale, shift
+    else:  # each output sees the channels of its group
+        by_group = (linear.groups, 1, -1)
+        outputs = len(linear.weight) // linear.groups
+        spread = (linear.groups, outputs, linear.weight.shape[1])
+        by_input = np.broadcast_to(scale.reshape(by_group), spread).reshape(len(linear.weight), -1, 1, 1)
+        shift_by_input = shift
+        if shift is not None:
+            shift_by_input = np.broadcast_to(shift.reshape(by_group), spread).reshape(by_input.shape)
+    bias = linear.bias
+    if shift_by_input is not None:
+        moved = (linear.weight * shift_by_input).reshape(len(linear.weight), -1).sum(axis=1)
+        bias = moved if bias is None else bias + moved
+    return replace(linear, weight=linear.weight * by_input, bias=bias)

@@ -29,7 +29,7 @@ from refcrp.images import read_image
 from refcrp.io import load_model
 from refcrp.layers import ConvLayer
 from refcrp.lrp import LRP
-from refcrp.model import Model
+from refcrp.model import INPUT, Model
 from refcrp.selection import FeatureSelector, IndexedFeatures, TopNFeatures
 from refcrp.tables import aligned
 
@@ -235,11 +235,14 @@ def run_show(options: argparse.Namespace) -> None:
     model = load_model(options.model)
     if model.input_shape is not None:
         print(f"input {show_shape(model.input_shape)}")
-    rows = [("", "name", "layer", "output", "parameters")]
+    rows = [("", "name", "layer", "output", "parameters", "reads")]
     for k, (node, shape) in enumerate(zip(model.nodes, model.shapes, strict=True)):
         output = "?" if shape is None else show_shape(shape)
         layer = f"{type(node.layer).__name__}({node.layer.summary()})"
-        rows.append((str(k), node.name, layer, output, f"{node.layer.parameter_count:,}"))
-    rows.append(("", "", "", "", f"{model.parameter_count:,}"))
+        reads = ", ".join("input" if source == INPUT else str(source) for source in node.sources)
+        rows.append((str(k), node.name, layer, output, f"{node.layer.parameter_count:,}", reads))
+    rows.append(("", "", "", "", f"{model.parameter_count:,}", ""))
+    if model.is_chain:
+        rows = [row[:-1] for row in rows]
     print("\n".join(aligned(rows, ("  ",), right=(0, 4))))
     print(f"{len(model)} layers, {model.dtype}")

@@ -22,6 +22,7 @@ __all__ = [
     "condition_neurons",
     "feature_masks",
     "first_of_equal",
+    "paths_alone",
 ]
 
 
@@ -106,6 +107,13 @@ def condition_masks(
             mask = masks.setdefault(k, np.ones((len(conditions), 1, *channel_axis(shape)), dtype=bool))
             mask[row] = np.isin(np.arange(shape[1]), channels).reshape(channel_axis(shape))
     return masks
+
+
+def paths_alone(conditions: Sequence[Condition], model: Model) -> dict[int, Array]:
+    """Tell for each conditioned layer, by index, which conditions name it, (k,)."""
+    named = [channels_of(condition, model).keys() for condition in conditions]
+    layers = dict.fromkeys(k for keys in named for k in keys)
+    return {k: np.array([k in keys for keys in named]) for k in layers}
 
 
 def channels_of(condition: Condition, model: Model) -> dict[int, tuple[int, ...]]:

@@ -126,10 +126,9 @@ class CRP:
             book.spread(np.zeros(len(features), dtype=np.intp))
 
         # Each feature keeps the relevance of its own channel, and all go down together.
-        R_in, below = trace.pull_batches(
-            lambda batch: (R[None], {layer: feature_masks(features[batch], R.shape)}),
+        R_in, below = trace.flow_batches(
+            lambda batch: ({layer: R[None]}, {layer: feature_masks(features[batch], R.shape)}, {}),
             condition_batches(len(features), trace.outputs[: layer + 1], question.batch_size),
-            at=layer,
             record=layers,
             book=book,
         )

@@ -34,6 +34,8 @@ class Question:
     conditions : tuple of mappings, optional
     features : (k, n) array of int, optional
         CRP: the channels; to be selected by the analyzer, if None.
+    exclude_parallel : bool
+        Whether conditions follow only the paths through their layers.
     """
 
     selected: Indices
@@ -42,6 +44,7 @@ class Question:
     batch_size: int | None = None
     conditions: tuple[Condition, ...] | None = None
     features: Indices | None = None
+    exclude_parallel: bool = False
 
 
 class Analyzer(Protocol):

@@ -133,13 +133,22 @@ class Book:
 
     def __init__(self) -> None:
         self.pages: dict[int, list[Array]] = {}  # by layer: (columns, conditions, n), one for each batch
+        self.around: dict[int, Array] = {}  # what came around a layer whose turn has come
 
-    def enter(self, layer: int, pull: Pull, R: Array, kept: Array, R_in: Array) -> None:
+    def enter(self, layer: int, pull: Pull, R: Array, kept: Array, R_in: Sequence[Array]) -> None:
         """Account for one layer: relevance that arrived, what conditions kept, and what it passed on."""
         received, unmasked = per_sample(R, pull.output), per_sample(kept, pull.output)
-        columns = received, received - unmasked, *pull.losses(kept), per_sample_of_input(R_in, unmasked)
-        page = np.stack(np.broadcast_arrays(*columns))
-        self.pages.setdefault(layer, []).append(page.reshape(len(COLUMNS), -1, page.shape[-1]))
+        passed = sum(per_sample_of_input(part, unmasked) for part in R_in)
+        page = np.stack(np.broadcast_arrays(received, received - unmasked, *pull.losses(kept), passed))
+        page = page.reshape(len(COLUMNS), -1, page.shape[-1])
+        if layer in self.around:
+            page[:2] += self.around.pop(layer)
+        self.pages.setdefault(layer, []).append(page)
+
+    def mask(self, layer: int, R: Array, output: Array) -> None:
+        """Account for relevance that has come around `layer` and is dropped there, as received and masked."""
+        dropped = per_sample(R, output)
+        self.around[layer] = self.around.get(layer, 0) + dropped.reshape(-1, dropped.shape[-1])
 
     def spread(self, which: Array) -> None:
         """Repeat what was entered so far for all conditions; `which` names the row of each."""

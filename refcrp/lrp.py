@@ -11,14 +11,16 @@ import numpy as np
 
 from refcrp.arrays import Array, as_array, as_dtype, freeze, like
 from refcrp.batches import condition_batches
-from refcrp.checks import as_integer, check_finite
+from refcrp.checks import as_flag, as_integer, check_finite
 from refcrp.composite import Composite, resolve_rules
 from refcrp.conditions import (
     Condition,
+    Masks,
     as_conditions,
     condition_masks,
     condition_neurons,
     first_of_equal,
+    paths_alone,
 )
 from refcrp.dialects import REFCRP, Dialect, as_dialect
 from refcrp.errors import ParameterError, ShapeError
@@ -32,7 +34,7 @@ from refcrp.rule import Bound, Rule
 from refcrp.selection import Indices, OutputSelector, output_selector
 from refcrp.speech import bind_as
 from refcrp.tables import aligned
-from refcrp.trace import Trace
+from refcrp.trace import Front, Trace
 
 __all__ = ["LRP", "analysis", "layer_indices", "merged"]
 
@@ -127,6 +129,7 @@ class LRP:
         record: Iterable[int | str] | int | str = (),
         normalize_output_relevance: bool | None = None,
         batch_size: int | None = None,
+        exclude_parallel: bool = False,
     ) -> Explanation:
         """Explain the model's output for a batch of inputs.
 
@@ -145,6 +148,9 @@ class LRP:
             In place of the analyzer's own.
         batch_size : int, optional
             How many conditions go down together; as many as memory is meant for, if None.
+        exclude_parallel : bool
+            Follow only the paths through the conditioned layers; by default relevance also flows around them
+            on parallel branches.
 
         Returns
         -------
@@ -166,7 +172,11 @@ class LRP:
         trace = self.trace(x)
         selected = self.select(trace, output)
         normalize = self.starts_at_one(normalize_output_relevance)
-        return self.explain(trace, Question(selected, layers, normalize, batch_size, conditions))
+        exclude_parallel = as_flag("exclude_parallel", exclude_parallel)
+        return self.explain(
+            trace,
+            Question(selected, layers, normalize, batch_size, conditions, exclude_parallel=exclude_parallel),
+        )
 
     @analysis
     def answer(self, x: Array, question: Question, book: Book | None = None) -> Explanation:
@@ -203,13 +213,22 @@ class LRP:
         distinct, which = first_of_equal(neurons)
         top = max(masks, default=len(self.model) - 1)
         seed = self.seed(trace, distinct, question.normalize)
-        R, above = trace.pull(seed, down_to=top, record=question.layers, book=book)
+        front, above = trace.flow({len(self.model) - 1: seed}, top, record=question.layers, book=book)
         if book is not None:
             book.spread(which)
-        R_in, recorded = trace.pull_batches(
-            lambda batch: (R[which[batch]], {k: mask[batch] for k, mask in masks.items()}),
+        alone = paths_alone(question.conditions, self.model) if question.exclude_parallel else {}
+
+        def start(batch: slice) -> tuple[Front, Masks, Masks]:
+            here = {k: mask[batch] for k, mask in masks.items()}
+            return (
+                {k: R[which[batch]] for k, R in front.items()},
+                here,
+                {k: a[batch] for k, a in alone.items()},
+            )
+
+        R_in, recorded = trace.flow_batches(
+            start,
             condition_batches(len(which), trace.outputs[: top + 1], question.batch_size),
-            at=top,
             record=question.layers,
             book=book,
         )
@@ -223,7 +242,8 @@ class LRP:
         x = freeze(x)  # a pull is made of what the input was, not of what it becomes
         pulls: list[Pull] = []
         for node, bound in zip(self.model.nodes, self.bound, strict=True):
-            pulls.append(bound.linearize(x if node.source == INPUT else pulls[node.source].output))
+            inputs = (x if source == INPUT else pulls[source].output for source in node.sources)
+            pulls.append(bound.linearize(*inputs))
         return Trace(self.model, x, tuple(pulls))
 
     def select(self, trace: Trace, output: int | Iterable[int] | OutputSelector | None) -> Indices:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,24 +14,27 @@ from refcrp.checks import Shape, as_integer, check_finite, check_shape, show_sha
 from refcrp.errors import ModelError, ParameterError, ShapeError, UnknownLayerError, nearest_names
 from refcrp.layers import Layer
 
-__all__ = ["INPUT", "OUTPUT_NAME", "Model", "Node", "Sequential"]
+__all__ = ["INPUT", "INPUT_NAME", "OUTPUT_NAME", "Graph", "Model", "Node"]
 
 INPUT = -1  # the place of the model's input among the nodes
+INPUT_NAME = "x"  # what `Graph` calls the model's input
 OUTPUT_NAME = "y"  # what conditions call the model's output; no layer may be called so
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A layer in its place: its name in the model, and which node it reads."""
+    """A layer in its place: its name in the model, and which nodes it reads."""
 
     name: str
     layer: Layer
-    source: int
+    sources: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """Layers in the order in which they compute; build one with `Sequential`.
+    """Layers in the order in which they compute; build one with `Sequential` or `Graph`.
+
+    Every layer reads the model's input or layers before it, and the last one gives the output.
 
     ``model[2]`` and ``model["conv2"]`` give a layer, ``len(model)`` counts them, ``iter(model)`` goes through
     them. A model is a value: whatever changes it gives a new one.
@@ -70,6 +73,12 @@ class Model:
             raise ModelError(
                 f"no layer may be called {OUTPUT_NAME!r}: conditions use it for the model's output"
             )
+        read = {source for node in self.nodes for source in node.sources}
+        for k, node in enumerate(self.nodes):
+            if not node.sources or not all(INPUT <= source < k for source in node.sources):
+                raise ModelError(f"layer {node.name!r} reads {node.sources}; expected layers before it")
+            if k not in read and k < len(self.nodes) - 1:
+                raise ModelError(f"no layer reads {node.name!r}, and only the last one gives the output")
         object.__setattr__(self, "dtype", np.result_type(*types) if types else None)
         object.__setattr__(self, "shapes", self._infer_shapes())
 
@@ -92,7 +101,7 @@ class Model:
         """
         outputs = {INPUT: self.check_input(x)}
         for k, node in enumerate(self.nodes):
-            outputs[k] = node.layer.apply(outputs[node.source])
+            outputs[k] = node.layer.apply(*(outputs[source] for source in node.sources))
             check_finite(outputs[k], node.layer)
         return outputs[len(self) - 1]
 
@@ -152,8 +161,36 @@ class Model:
         return self.with_layers(layer.astype(dtype) for layer in self)
 
     def with_layers(self, layers: Iterable[Layer]) -> Model:
-        """Give a chain of other layers with the same input shape."""
-        return Sequential(layers, input_shape=self.input_shape)
+        """Give the same graph with other layers, one for each."""
+        return self.rewritten(dict(enumerate(layers)))
+
+    def rewritten(self, layers: Mapping[int, Layer | None]) -> Model:
+        """Give the graph with other layers at some places.
+
+        None takes out a layer that reads a single other one, so that its readers read that one instead. Names
+        stay.
+        """
+        nodes: list[Node] = []
+        place = {INPUT: INPUT}  # where the output of an old node is found among the new ones
+        for k, node in enumerate(self.nodes):
+            layer = layers.get(k, node.layer)
+            sources = tuple(place[source] for source in node.sources)
+            if layer is None:
+                (place[k],) = sources
+            else:
+                place[k] = len(nodes)
+                named = layer if layer.name == node.name else replace(layer, name=node.name)
+                nodes.append(Node(node.name, named, sources))
+        return Model(tuple(nodes), self.input_shape)
+
+    def readers(self, k: int) -> list[int]:
+        """Give the layers that read layer `k`."""
+        return [reader for reader, node in enumerate(self.nodes) if k in node.sources]
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether each layer reads the one before it, and no other."""
+        return all(node.sources == (k - 1,) for k, node in enumerate(self.nodes))
 
     # Shapes ----------------------------------------------------------------------------------------------
 
@@ -172,60 +209,74 @@ class Model:
         """Find out as much of each output's shape as can be known without an input."""
         if self.input_shape is not None:
             return self._shapes_from({INPUT: self.input_shape})
-        hints = ((node.source, node.layer.input_hint()) for node in self.nodes)
+        hints = ((node.sources[0], node.layer.input_hint()) for node in self.nodes)
         first = next(((source, hint) for source, hint in hints if hint is not None), None)
         return self._shapes_from({} if first is None else dict([first]))
 
     def _shapes_from(self, known: dict[int, Shape]) -> tuple[Shape | None, ...]:
         """Complete the `known` shapes of some outputs by those that follow from them."""
         for k, node in enumerate(self.nodes):
-            if node.source in known:
+            if all(source in known for source in node.sources):
                 try:
-                    known[k] = node.layer.output_shape(known[node.source])
+                    known[k] = node.layer.output_shape(*(known[source] for source in node.sources))
                 except ShapeError as error:
                     raise ShapeError(f"layer {k}, {error}") from None
         return tuple(known.get(k) for k in range(len(self)))
 
     def __repr__(self) -> str:
-        rows = "\n".join(f"  {layer!r}," for layer in self)
         tail = "" if self.input_shape is None else f", input_shape={show_shape(self.input_shape)}"
-        return f"Sequential([\n{rows}\n]{tail})"
+        if self.is_chain:
+            rows = "\n".join(f"  {layer!r}," for layer in self)
+            return f"Sequential([\n{rows}\n]{tail})"
+        names = {INPUT: INPUT_NAME} | dict(enumerate(self.names))
+        rows = "\n".join(f"  {n.layer!r} <- {', '.join(names[s] for s in n.sources)}" for n in self.nodes)
+        return f"Graph([\n{rows}\n]{tail})"
 
 
-def Sequential(layers: Iterable[Layer], *, input_shape: tuple[int, ...] | None = None) -> Model:  # noqa: N802
-    """Build a model in which each layer reads the one before it.
-
-    Layers without a name are called by their kind and how many of it there are so far: ``conv1``,
-    ``maxpool1``, ``conv2``.
+def Graph(  # noqa: N802 - it is called as a class would be
+    nodes: Iterable[tuple[str, Layer, Sequence[str]]], *, input_shape: tuple[int, ...] | None = None
+) -> Model:
+    """Build a model from layers that say what they read.
 
     Parameters
     ----------
-    layers : iterable of Layer
+    nodes : iterable of (name, layer, inputs)
+        In an order in which they can compute; `inputs` are names of layers before, or ``"x"`` for the model's
+        input. The last one gives the output.
     input_shape : tuple of int, optional
         Of one sample; with it the shapes of all layers are checked and known from the start.
 
     Raises
     ------
     ModelError
-        If there is no layer, something that is none, or two of the same name.
+        If a layer reads what is not there, or two have the same name.
     ShapeError
         If two layers do not fit together.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> Graph([("act", L.ReLU(), ["x"]), ("sum", L.Add(), ["act", "x"])])
+    Graph([
+      ReLU(name='act') <- x
+      Add(name='sum') <- act, x
+    ])
     """
-    if not isinstance(layers, Iterable):
-        raise ModelError(f"Sequential: expected a list of layers, got {layers!r}")
-    layers = list(layers)
-    for k, layer in enumerate(layers):
+    place: dict[str, int] = {INPUT_NAME: INPUT}
+    built: list[Node] = []
+    for name, layer, inputs in nodes:
         if not isinstance(layer, Layer):
-            raise ModelError(f"layer {k} is {layer!r}; expected a layer, as those in refcrp.layers")
-    taken = {layer.name for layer in layers if layer.name is not None}
-    counts: Counter[str] = Counter()
-    nodes = []
-    for k, layer in enumerate(layers):
-        counts[layer.kind] += 1
-        name = layer.name or free_name(layer.kind, counts[layer.kind], taken)
-        taken.add(name)
-        nodes.append(Node(name, layer if layer.name else replace(layer, name=name), source=k - 1))
-    return Model(tuple(nodes), None if input_shape is None else as_sample_shape(input_shape))
+            raise ModelError(f"layer {name!r} is {layer!r}; expected a layer, as those in refcrp.layers")
+        if name == INPUT_NAME:
+            raise ModelError(f"no layer may be called {INPUT_NAME!r}: it is the model's input")
+        for source in inputs:
+            if source not in place:
+                raise ModelError(f"layer {name!r} reads {source!r}; {nearest_names(str(source), place)}")
+        if name in place:
+            raise ModelError(f"several layers are called {name!r}; every layer needs a name of its own")
+        place[name] = len(built)
+        built.append(Node(name, replace(layer, name=name), tuple(place[source] for source in inputs)))
+    return Model(tuple(built), None if input_shape is None else as_sample_shape(input_shape))
 
 
 def as_sample_shape(shape: Any) -> tuple[int, ...]:
@@ -236,10 +287,3 @@ def as_sample_shape(shape: Any) -> tuple[int, ...]:
     if not 1 <= len(checked) <= 8:
         raise ParameterError(f"input_shape: expected 1 to 8 integers, got {checked}")
     return checked
-
-
-def free_name(kind: str, number: int, taken: set[str]) -> str:
-    """Give kind1, kind2, ... from `number` on, the first that is not taken."""
-    while f"{kind}{number}" in taken:
-        number += 1
-    return f"{kind}{number}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,12 +53,17 @@ class Pull:
     """
 
     output: Array
-    function: Callable[[Array], Array]
+    function: Callable[[Array], Array | tuple[Array, ...]]
     lost: Callable[[Array], Losses] | None = None
 
-    def __call__(self, R_out: Array) -> Array:
-        """Give the relevance of the input."""
+    def __call__(self, R_out: Array) -> Any:
+        """Give the relevance of the input; of several, one for each."""
         return self.function(R_out)
+
+    def parts(self, R_out: Array) -> tuple[Array, ...]:
+        """Give the relevance of each input."""
+        R_in = self.function(R_out)
+        return R_in if isinstance(R_in, tuple) else (R_in,)
 
     def losses(self, R_out: Array) -> Losses:
         """Say what becomes of relevance of the output that does not reach the input."""

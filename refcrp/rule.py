@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from refcrp.arrays import Array
@@ -15,8 +16,9 @@ __all__ = ["BindableLayer", "Bound", "Rule"]
 class Bound(Protocol):
     """A rule bound to a layer: what does not depend on the input is done."""
 
-    def linearize(self, a: Array) -> Pull:
-        """Do what depends on the input `a` but not on the relevance."""
+    @property
+    def linearize(self) -> Callable[..., Pull]:
+        """Do what depends on the input a (or several, of layers that put them together), not on relevance."""
 
 
 class BindableLayer(Protocol):

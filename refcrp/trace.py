@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,9 @@ from refcrp.ledger import Book
 from refcrp.model import INPUT, Model
 from refcrp.pull import Pull
 
-__all__ = ["Trace"]
+__all__ = ["Front", "Trace"]
+
+Front = dict[int, Array]  # relevance on its way: what has arrived at the outputs of some layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,39 +78,88 @@ class Trace:
         if stop > start:
             raise ParameterError(f"relevance flows down: cannot pull from layer {at!r} to {down_to!r}")
         R = as_relevance(R, self.pulls[start].output, f"relevance of layer {self.model.names[start]!r}")
-        masks, recorded = masks or {}, {}
-        for k in range(start, stop, -1):
+        front, recorded = self.flow({start: R}, stop, masks=masks, record=record, book=book)
+        if stop not in front:
+            raise ParameterError(f"no relevance of layer {at!r} reaches layer {down_to!r}: there is no path")
+        return front[stop], recorded
+
+    def flow(
+        self,
+        front: Mapping[int, Array],
+        stop: int = INPUT,
+        *,
+        masks: Masks | None = None,
+        record: Iterable[int] = (),
+        book: Book | None = None,
+        alone: Masks | None = None,
+    ) -> tuple[Front, dict[int, Array]]:
+        """Carry relevance down until it has arrived at layer `stop`, or at layers below it.
+
+        Parameters
+        ----------
+        front : mapping
+            Relevance that has arrived at the outputs of some layers, by index.
+        masks, record, book
+            As in `pull`.
+        alone : mapping, optional
+            For some layers, which conditions follow only the paths through them, (k, 1, ...): for these the
+            rest of the front is dropped when the layer's turn comes.
+
+        Returns
+        -------
+        front, recorded : dict
+        """
+        front, masks, alone = dict(front), masks or {}, alone or {}
+        recorded: dict[int, Array] = {}
+        for k in range(max(front), stop, -1):
+            if k not in front:
+                continue
+            R = front.pop(k)
             if k in record:
                 recorded[k] = R
-            R = self.step(k, R, masks, book)
-        return R, recorded
+            if k in alone:
+                front = self.without(front, alone[k], k, book)
+            for source, R_in in zip(self.model.nodes[k].sources, self.step(k, R, masks, book), strict=True):
+                front[source] = front[source] + R_in if source in front else R_in
+        return front, recorded
 
-    def step(self, k: int, R: Array, masks: Masks, book: Book | None) -> Array:
-        """Carry relevance of the output of layer `k`, masked, to its input."""
+    def step(self, k: int, R: Array, masks: Masks, book: Book | None) -> tuple[Array, ...]:
+        """Carry relevance of the output of layer `k`, masked, to its inputs."""
         kept = R * masks[k].astype(R.dtype) if k in masks else R
-        R_in = self.pulls[k](kept)
+        R_in = self.pulls[k].parts(kept)
         if book is not None:
             book.enter(k, self.pulls[k], R, kept, R_in)
         return R_in
 
-    def pull_batches(
+    def without(self, front: Front, alone: Array, k: int, book: Book | None) -> Front:
+        """Drop, for some conditions, what has come around layer `k`."""
+        dropped = {
+            source: R * alone.reshape(-1, *[1] * (R.ndim - 1)).astype(R.dtype) for source, R in front.items()
+        }
+        if book is not None:
+            for source, R in dropped.items():
+                book.mask(k, R, self.input if source == INPUT else self.pulls[source].output)
+        return {source: R - dropped[source] for source, R in front.items()}
+
+    def flow_batches(
         self,
-        start: Callable[[slice], tuple[Array, Masks]],
+        start: Callable[[slice], tuple[Mapping[int, Array], Masks, Masks]],
         batches: Iterable[slice],
-        at: int | str,
         record: Iterable[int] = (),
         book: Book | None = None,
     ) -> tuple[Array, dict[int, Array]]:
-        """Carry relevance down from layer `at` to the input, some conditions at a time.
+        """Carry relevance down to the input, some conditions at a time.
 
-        `start` gives the relevance and the masks of a batch of conditions; the rest is as in `pull`.
+        `start` gives front, masks and `alone` of a batch of conditions, as in `flow`; the result is the
+        relevance of the input, and what was recorded.
         """
         results = []
         for batch in batches:
-            R, masks = start(batch)
-            results.append(self.pull(R, at, masks=masks, record=record, book=book))
+            front, masks, alone = start(batch)
+            front, recorded = self.flow(front, masks=masks, record=record, book=book, alone=alone)
+            results.append((front[INPUT], recorded))
         if len(results) == 1:
             return results[0]
-        relevances, recorded = zip(*results, strict=True)
-        layers = {k: np.concatenate([values[k] for values in recorded]) for k in recorded[0]}
+        relevances, recorded_parts = zip(*results, strict=True)
+        layers = {k: np.concatenate([values[k] for values in recorded_parts]) for k in recorded_parts[0]}
         return np.concatenate(relevances), layers

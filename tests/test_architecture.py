@@ -26,6 +26,7 @@ ROOMS = [
     ["rules"],
     ["layers"],
     ["model", "speech"],
+    ["building"],
     ["selection", "canonization", "primitives", "ledger"],
     ["composite", "conditions", "batches"],
     ["explanation", "trace"],

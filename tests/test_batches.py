@@ -177,13 +177,13 @@ def test_memory_decides_where_nobody_does(monkeypatch, small_model, small_input)
     lrp = rc.LRP(small_model, rc.EpsilonPlus())
     conditions, sizes = CONDITIONS["same output"], []
     whole = lrp(small_input, conditions=conditions)
-    pull = type(lrp.trace(small_input)).pull
+    flow = rc.Trace.flow
 
-    def counting(self, R, at=-1, **settings):
-        sizes.append(len(R))
-        return pull(self, R, at, **settings)
+    def counting(self, front, *stop, **settings):
+        sizes.extend(len(R) for R in front.values())
+        return flow(self, front, *stop, **settings)
 
-    monkeypatch.setattr(type(lrp.trace(small_input)), "pull", counting)
+    monkeypatch.setattr(rc.Trace, "flow", counting)
     largest = small_model[0].forward(small_input).nbytes  # conditions are on conv2; conv1 is larger
     monkeypatch.setattr(batches, "MEMORY", 7 * largest + 1)
     np.testing.assert_array_equal(lrp(small_input, conditions=conditions).relevance, whole.relevance)

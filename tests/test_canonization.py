@@ -48,9 +48,51 @@ def test_canonize_folds_batch_norm_and_computes_the_same(rng, dtype, tolerance):
 
 def test_canonize_leaves_what_it_cannot_fold(rng):
     model = rc.Sequential(
-        [batch_norm(rng, 2), L.Conv2d(np.ones((2, 2, 1, 1)), activation="relu"), batch_norm(rng, 2)]
+        [
+            batch_norm(rng, 2),
+            L.Conv2d(np.ones((2, 2, 1, 1)), padding=1, activation="relu"),
+            batch_norm(rng, 2),
+        ]
     )
     assert list(map(type, rc.canonize(model))) == list(map(type, model))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_canonize_folds_into_the_next_layer_where_that_is_exact(groups, rng):
+    model = rc.Sequential(
+        [
+            batch_norm(rng, 4),
+            L.Conv2d(rng.normal(size=(6, 4 // groups, 2, 2)), groups=groups, activation="relu"),
+            L.GlobalAvgPool(),
+            L.Flatten(),
+            L.Scale(rng.normal(size=6), rng.normal(size=6)),
+            L.Dense(rng.normal(size=(3, 6)), rng.normal(size=3)),
+        ]
+    )
+    small = rc.canonize(model)
+    assert [type(layer).__name__ for layer in small] == ["Conv2d", "GlobalAvgPool", "Flatten", "Dense"]
+    x = rng.normal(size=(2, 4, 5, 5))
+    np.testing.assert_allclose(small.forward(x), model.forward(x), rtol=1e-12, atol=1e-12)
+
+
+def test_canonize_on_a_graph_folds_only_what_no_one_else_reads(rng):
+    conv, read_twice = (
+        L.Conv2d(rng.normal(size=(2, 2, 1, 1))),
+        L.Conv2d(rng.normal(size=(2, 2, 3, 3)), padding=1),
+    )
+    model = rc.Graph(
+        [
+            ("conv", conv, ["x"]),
+            ("norm1", batch_norm(rng, 2), ["conv"]),
+            ("twice", read_twice, ["norm1"]),
+            ("norm2", batch_norm(rng, 2), ["twice"]),
+            ("sum", L.Add(), ["twice", "norm2"]),
+        ]
+    )
+    small = rc.canonize(model)
+    assert small.names == ("conv", "twice", "norm2", "sum")
+    x = rng.normal(size=(2, 2, 4, 4))
+    np.testing.assert_allclose(small.forward(x), model.forward(x), rtol=1e-12, atol=1e-12)
 
 
 def test_strip_softmax(small_model):

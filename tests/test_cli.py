@@ -83,6 +83,18 @@ def test_show(capsys):
     assert "?" in run(capsys, "show", "net.h5")[1]
 
 
+def test_show_a_graph(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rc.save_model(rc.Sequential([rc.Residual(L.Dense(np.eye(2)), name="block"), L.ReLU()]), "graph.h5")
+    status, out, _ = run(capsys, "show", "graph.h5")
+    assert status == 0
+    rows = [line.split() for line in out.splitlines()]
+    assert rows[0][-1] == "reads"
+    assert rows[1][-1] == "input"
+    assert rows[2][-2:] == ["0,", "input"]
+    assert rows[3][-1] == "1"
+
+
 WRONG = [
     ([], "the following arguments are required"),
     (["bogus"], "invalid choice: 'bogus'"),

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from refcrp.arrays import Array
+from refcrp.building import Sequential
 from refcrp.layers import Layer
-from refcrp.model import Model, Sequential
+from refcrp.model import Model
 from refcrp.rule import Rule
 from refcrp.speech import LAYERS, RULES, USUAL
 

@@ -16,20 +16,23 @@ import numpy as np
 
 from refcrp import layers
 from refcrp.arrays import Array
+from refcrp.building import Sequential
 from refcrp.errors import ModelFormatError, RefcrpError, nearest_names
 from refcrp.layers import Activation, Layer
 from refcrp.layers.activation import ACTIVATIONS
-from refcrp.model import Model, Sequential
+from refcrp.model import INPUT, INPUT_NAME, Graph, Model
 
 __all__ = ["FORMAT", "VERSION", "read_model", "write_model"]
 
 FORMAT = "refcrp-model"
-VERSION = 1
+VERSION = 2
+CHAIN_VERSION = 1  # of files in which each layer reads the one before it, and does not say so
 LIBRARY = (
     "v110"  # HDF5 1.10 and later: metadata with checksums, so that damage is noticed instead of believed
 )
 MAX_BYTES = 16 * 2**30  # of one array; far more than any network has, far less than a forged shape asks for
 MAX_ATTRIBUTE_BYTES = 4096
+MAX_TUPLE = 256  # integers in an attribute; a layer may read many others
 
 LAYER_CLASSES: dict[str, type[Layer]] = {
     name: cls
@@ -49,12 +52,15 @@ def write_model(model: Model, path: Path) -> None:
         )
     with atomic(path) as temporary, h5py.File(temporary, "w", libver=LIBRARY) as file:
         file.attrs["format"] = text(FORMAT)
-        file.attrs["version"] = VERSION
+        file.attrs["version"] = CHAIN_VERSION if model.is_chain else VERSION
         if model.input_shape is not None:
             file.attrs["input_shape"] = model.input_shape
         group = file.create_group("layers")
         for k, node in enumerate(model.nodes):
-            write_layer(node.layer, node.name, group.create_group(f"{k:04d}"))
+            layer_group = group.create_group(f"{k:04d}")
+            write_layer(node.layer, node.name, layer_group)
+            if not model.is_chain:
+                layer_group.attrs["sources"] = node.sources
 
 
 def write_layer(layer: Layer, name: str, group: h5py.Group) -> None:
@@ -136,8 +142,8 @@ class ModelReader:
         if format_name != FORMAT:
             raise self.fail("/", f"attribute 'format' is {format_name!r}, expected {FORMAT!r}")
         version = self.attribute(file, "version", int)
-        if version != VERSION:
-            raise self.fail("/", f"format version {version}, this refcrp reads version {VERSION}")
+        if not CHAIN_VERSION <= version <= VERSION:
+            raise self.fail("/", f"format version {version}, this refcrp reads up to {VERSION}")
         shape = None
         if "input_shape" in file.attrs:
             shape = self.attribute(file, "input_shape", tuple)
@@ -150,11 +156,28 @@ class ModelReader:
             raise self.fail(
                 "/layers", f"expected groups 0000, 0001, ... without gaps, found {sorted(group)[:5]}"
             )
-        chain = [self.layer(self.member(group, key, h5py.Group)) for key in expected]
+        groups = [self.member(group, key, h5py.Group) for key in expected]
+        layers = [self.layer(g) for g in groups]
+        if version == CHAIN_VERSION and any("sources" in g.attrs for g in groups):
+            raise self.fail("/layers", f"attributes 'sources' need format version {VERSION}")
         try:
-            return Sequential(chain, input_shape=shape)
+            if version == CHAIN_VERSION:
+                return Sequential(layers, input_shape=shape)
+            names = {INPUT: INPUT_NAME} | {k: layer.name or str(k) for k, layer in enumerate(layers)}
+            return Graph(
+                [(names[k], layer, self.sources(groups[k], names)) for k, layer in enumerate(layers)],
+                input_shape=shape,
+            )
         except RefcrpError as error:
             raise self.fail("/layers", str(error)) from error
+
+    def sources(self, group: h5py.Group, names: dict[int, str]) -> list[str]:
+        """Read which layers a layer reads."""
+        sources = self.attribute(group, "sources", tuple)
+        for source in sources:
+            if source not in names:
+                raise self.fail(group.name, f"attribute 'sources': there is no layer {source}")
+        return [names[source] for source in sources]
 
     def layer(self, group: h5py.Group) -> Layer:
         """Read one layer."""
@@ -184,7 +207,7 @@ class ModelReader:
     def settings(self, group: h5py.Group, cls: type[Layer]) -> dict[str, Any]:
         """Read a layer's attributes, as arguments for its constructor."""
         known = {f.name for f in fields(cls) if f.init and not f.metadata.get("array")}
-        given = {key: self.attribute(group, key) for key in group.attrs if key != "class"}
+        given = {key: self.attribute(group, key) for key in group.attrs if key not in {"class", "sources"}}
         nested = {key: given.pop(key) for key in list(given) if key.startswith("activation.")}
         for key in given:
             if key not in known:
@@ -218,14 +241,17 @@ class ModelReader:
         if string is not None and isinstance(value, bytes):
             value = value.decode()
         elif (
-            isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu" and value.size <= 8
+            isinstance(value, np.ndarray)
+            and value.ndim == 1
+            and value.dtype.kind in "iu"
+            and value.size <= MAX_TUPLE
         ):
             value = tuple(int(n) for n in value)
         elif isinstance(value, np.generic) and value.dtype.kind in "iufb":
             value = value.item()
         is_plain = isinstance(value, (str, bool, int, float, tuple))
         if not is_plain or (expected is not None and type(value) is not expected):
-            wanted = expected.__name__ if expected else "text, a number, or up to 8 integers"
+            wanted = expected.__name__ if expected else "text, a number, or integers"
             raise self.fail(group.name, f"attribute {key!r} is {value!r}, expected {wanted}")
         return value
 

@@ -22,6 +22,7 @@ from refcrp.layers.base import (
 from refcrp.layers.conv import Conv2d
 from refcrp.layers.dense import Dense
 from refcrp.layers.linear import LinearLayer
+from refcrp.layers.merge import Add, Concat, MergeLayer, Multiply
 from refcrp.layers.norm import BatchNorm, LayerNorm, Scale
 from refcrp.layers.own import OwnRelevanceLayer
 from refcrp.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
@@ -32,8 +33,10 @@ __all__ = [
     "ELU",
     "GELU",
     "Activation",
+    "Add",
     "AvgPool",
     "BatchNorm",
+    "Concat",
     "Conv2d",
     "ConvLayer",
     "Dense",
@@ -47,6 +50,8 @@ __all__ = [
     "LeakyReLU",
     "LinearLayer",
     "MaxPool",
+    "MergeLayer",
+    "Multiply",
     "NormalizationLayer",
     "OwnRelevanceLayer",
     "PoolingLayer",

@@ -45,6 +45,7 @@ class Layer(ABC):
 
     kind: ClassVar[str] = "layer"  # how a model names a layer that has no name: kind1, kind2, ...
     keeps_size: ClassVar[bool] = False  # whether the output always has as many values as the input
+    takes_several: ClassVar[bool] = False  # whether it puts several inputs together
 
     name: str | None = field(default=None, kw_only=True)
 
@@ -59,38 +60,40 @@ class Layer(ABC):
     # What a layer does -----------------------------------------------------------------------------------
 
     @np.errstate(all="ignore")  # results are checked instead
-    def forward(self, x: Array) -> Array:
+    def forward(self, *inputs: Array) -> Array:
         """Compute the output.
 
         Parameters
         ----------
-        x : (batch, ...) array
+        *inputs : (batch, ...) array
+            One, but for layers that put several together.
 
         Raises
         ------
         ShapeError, NonFiniteError, ArrayTypeError
             If the input does not fit the layer.
         """
-        y = self.apply(self.check_input(x))
+        y = self.apply(*self.check_inputs(inputs))
         check_finite(y, self)
         return y
 
     @np.errstate(all="ignore")
-    def relevance(self, R_out: Array, x: Array, *, rule: Rule | None = None) -> Array:
+    def relevance(self, R_out: Array, *inputs: Array, rule: Rule | None = None) -> Any:
         """Divide the relevance of the output among the inputs: bind, linearize, pull.
 
         Parameters
         ----------
         R_out : array
             Relevance of the output, of its shape, or with one more axis of conditions in front.
-        x : (batch, ...) array
-            The layer's input.
+        *inputs : (batch, ...) array
+            What the layer read: one array, but for layers that put several together.
         rule : Rule, default `ZeroRule`
 
         Returns
         -------
         array
-            Relevance of the input, of the input's shape, or with the axis of conditions in front.
+            Relevance of the input, of the input's shape, or with the axis of conditions in front; a tuple of
+            these, one for each input, for layers that put several together.
 
         Raises
         ------
@@ -102,10 +105,11 @@ class Layer(ABC):
         rule = ZeroRule() if rule is None else rule
         if not isinstance(rule, Rule):
             raise ParameterError(f"{self!r}: expected a rule such as ZeroRule(), got {rule!r}")
-        pull = rule.bind(self).linearize(self.check_input(x))
-        R_in = pull(as_relevance(R_out, pull.output, f"{self!r}: relevance of the output"))
-        check_finite(R_in, self, "relevance of the input")
-        return R_in
+        pull = rule.bind(self).linearize(*self.check_inputs(inputs))
+        R_in = pull.parts(as_relevance(R_out, pull.output, f"{self!r}: relevance of the output"))
+        for part in R_in:
+            check_finite(part, self, "relevance of the input")
+        return R_in if len(inputs) > 1 else R_in[0]
 
     @abstractmethod
     def apply(self, x: Array) -> Array:
@@ -185,12 +189,14 @@ class Layer(ABC):
         check_dtype(target, f"{self!r}: astype")
         return replace(self, **{name: like(array, target) for name, array in self.arrays().items()})
 
-    def check_input(self, x: Array) -> Array:
-        """Give `x` as an array that fits the layer, or raise what is wrong with it."""
+    def check_inputs(self, inputs: tuple[Array, ...]) -> list[Array]:
+        """Give inputs as arrays that fit the layer, or raise what is wrong with them."""
         dtype = next((a.dtype for a in self.arrays().values()), None)
-        array = as_batch(x, f"{self!r}: input", dtype)
-        self.output_shape(array.shape[1:])
-        return array
+        arrays = [as_batch(x, f"{self!r}: input", dtype) for x in inputs]
+        if not arrays or (len(arrays) > 1 and not self.takes_several):
+            raise ParameterError(f"{self!r}: got {len(arrays)} inputs, expected one")
+        self.output_shape(*(array.shape[1:] for array in arrays))
+        return arrays
 
     def _freeze_parameters(self) -> None:
         """Store all parameters as read-only arrays of one type."""
