@@ -16,7 +16,7 @@ import numpy as np
 import refcrp
 from refcrp import presets
 from refcrp.arrays import Array
-from refcrp.canonization import strip_softmax
+from refcrp.canonization import canonize, strip_softmax
 from refcrp.checks import show_shape
 from refcrp.composite import Composite
 from refcrp.conformance import command
@@ -26,7 +26,7 @@ from refcrp.errors import ParameterError, RefcrpError, UnknownLayerError
 from refcrp.explanation import Explanation
 from refcrp.heatmaps import heatmap, require_matplotlib, share
 from refcrp.images import read_image
-from refcrp.io import load_model
+from refcrp.io import load_model, save_model
 from refcrp.layers import ConvLayer
 from refcrp.lrp import LRP
 from refcrp.model import INPUT, Model
@@ -86,7 +86,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--version", action="version", version=f"refcrp {refcrp.__version__} ({refcrp.backend()})"
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="{explain,show,verify,vectors}")
+    commands = parser.add_subparsers(
+        title="commands", required=True, metavar="{explain,show,convert,verify,vectors}"
+    )
 
     explain = commands.add_parser(
         "explain", help="explain what a model sees in a picture, concept by concept"
@@ -126,11 +128,25 @@ def make_parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--invert", action="store_true", help="black ink on white paper becomes white on black"
     )
+    for name, default in (("--mean", 0.0), ("--std", 1.0)):
+        explain.add_argument(
+            name,
+            type=float,
+            nargs="+",
+            default=[default],
+            metavar="V",
+            help="pictures, values 0 to 1, become (v - mean) / std: one number, or one a channel",
+        )
     explain.add_argument("--out", type=Path, default=Path("explanation.png"), help="default: explanation.png")
 
     show = commands.add_parser("show", help="print a model's layers, shapes and parameter counts")
     show.set_defaults(run=run_show)
     show.add_argument("model", help="an HDF5 file, or lenet5")
+
+    convert = commands.add_parser("convert", help="write a model of another format as refcrp's own HDF5")
+    convert.set_defaults(run=run_convert)
+    convert.add_argument("model", help="a model file")
+    convert.add_argument("out", type=Path, help="the HDF5 file to write")
 
     command.add(commands)
     return parser
@@ -143,7 +159,7 @@ def run_explain(options: argparse.Namespace) -> None:
     """Explain one picture."""
     require_matplotlib()
     picture = picture_path(options.out)
-    model = strip_softmax(load_model(options.model))
+    model = canonize(strip_softmax(load_model(options.model)))
     x, origin = read_input(options, model)
     layer = pick_layer(options.layer, model)
     lrp = LRP(model, COMPOSITES[options.composite](options.low, options.high))
@@ -165,7 +181,8 @@ def run_explain(options: argparse.Namespace) -> None:
 def read_input(options: argparse.Namespace, model: Model) -> tuple[Array, str]:
     """Give the input, and a word on where it is from."""
     if options.image is not None:
-        x = read_image(options.image, model, resize=options.resize, invert=options.invert)
+        picture = {name: getattr(options, name) for name in ("resize", "invert", "mean", "std")}
+        x = read_image(options.image, model, **picture)
         return x, str(options.image)
     images, labels = load_digits()
     number = DEFAULT_DIGIT if options.digit is None else options.digit
@@ -235,7 +252,7 @@ def run_show(options: argparse.Namespace) -> None:
     model = load_model(options.model)
     if model.input_shape is not None:
         print(f"input {show_shape(model.input_shape)}")
-    rows = [("", "name", "layer", "output", "parameters", "reads")]
+    rows: list[tuple[str, ...]] = [("", "name", "layer", "output", "parameters", "reads")]
     for k, (node, shape) in enumerate(zip(model.nodes, model.shapes, strict=True)):
         output = "?" if shape is None else show_shape(shape)
         layer = f"{type(node.layer).__name__}({node.layer.summary()})"
@@ -246,3 +263,13 @@ def run_show(options: argparse.Namespace) -> None:
         rows = [row[:-1] for row in rows]
     print("\n".join(aligned(rows, ("  ",), right=(0, 4))))
     print(f"{len(model)} layers, {model.dtype}")
+
+
+# refcrp convert ---------------------------------------------------------------------------------------------
+
+
+def run_convert(options: argparse.Namespace) -> None:
+    """Read a model, and write it as our own HDF5."""
+    model = load_model(options.model)
+    save_model(model, options.out)
+    print(f"{options.out}: {len(model)} layers, {model.parameter_count:,} parameters, {model.dtype}")

@@ -95,6 +95,21 @@ def test_show_a_graph(capsys, tmp_path, monkeypatch):
     assert rows[3][-1] == "1"
 
 
+def test_convert(capsys, lenet5):
+    status, out, _ = run(capsys, "convert", "lenet5", "mine.h5")
+    assert (status, out) == (0, "mine.h5: 8 layers, 44,426 parameters, float32\n")
+    assert repr(rc.load_model("mine.h5")) == repr(lenet5)
+
+
+def test_normalised_pictures(capsys, lenet5):
+    Image.fromarray((rc.load_digits()[0][45, 0] * 255).astype(np.uint8)).save("photo.png")
+    scaled = rc.Sequential([L.Scale(np.float32([2.0]), np.float32([0.5])), *lenet5], input_shape=(1, 28, 28))
+    rc.save_model(scaled, "scaled.h5")
+    plain = run(capsys, "explain", "photo.png")[1].splitlines()
+    normalised = run(capsys, "explain", "photo.png", "--model", "scaled.h5", "--mean", 0.5, "--std", 2)[1]
+    assert normalised.splitlines()[1:3] == plain[1:3]
+
+
 WRONG = [
     ([], "the following arguments are required"),
     (["bogus"], "invalid choice: 'bogus'"),
@@ -108,7 +123,7 @@ WRONG = [
     (["explain", "nan.npy"], "nan.npy: nan at index"),
     (["explain", "flat.npy"], "got shape (1, 784), expected (?, 1, 28, 28)"),
     (["explain", "two.npy"], "two.npy: holds 2 samples, expected one"),
-    (["explain", "two.npy", "--invert"], "cannot be resized or inverted"),
+    (["explain", "two.npy", "--invert"], "cannot be resized, inverted or normalised"),
     (["explain", "promises.npy"], "promises.npy: cannot be read as a .npy array"),
     (["explain", "--output", "9" * 26], "expected an integer >= 0"),
     (["explain", "small.png", "--model", "relu.h5"], "does not say how many channels"),
