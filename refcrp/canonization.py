@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from refcrp.arrays import Array
-from refcrp.layers import Conv2d, Dense, Softmax, WeightedLayer
+from refcrp.layers import Conv2d, ConvTranspose2d, Dense, Softmax, WeightedLayer
 from refcrp.layers.norm import ChannelwiseAffine
 from refcrp.model import INPUT, Model
 
 __all__ = ["canonize", "strip_softmax"]
+
+Linear = Conv2d | ConvTranspose2d | Dense
 
 
 def strip_softmax(model: Model) -> Model:
@@ -37,8 +39,8 @@ def canonize(model: Model) -> Model:
     """Fold every batch normalisation and scale into the convolution or dense layer beside it.
 
     Rules then see one linear layer where the network computes one. It goes into the layer before it; where
-    that is none of these, has an activation function or other readers, into the one after it, unless that pads
-    (padding is zero after the scale, not before it). Otherwise it stays as it is.
+    that is none of these, has an activation function or other readers, into the one after it, unless that
+    pads (padding is zero after the scale, not before it). Otherwise it stays as it is.
 
     Returns
     -------
@@ -61,7 +63,7 @@ def without_affine(model: Model, k: int) -> Model | None:
         return None
     (source,) = model.nodes[k].sources
     before = model[source] if source != INPUT and model.readers(source) == [k] else None
-    if isinstance(before, (Conv2d, Dense)) and before.nonlinearity is None:
+    if isinstance(before, (Conv2d, ConvTranspose2d, Dense)) and before.nonlinearity is None:
         return model.rewritten({source: fold(layer, before), k: None})
     readers = model.readers(k)
     after = model[readers[0]] if len(readers) == 1 else None
@@ -70,11 +72,16 @@ def without_affine(model: Model, k: int) -> Model | None:
     return None
 
 
-def fold(affine: ChannelwiseAffine, linear: Conv2d | Dense) -> Conv2d | Dense:
+def fold(affine: ChannelwiseAffine, linear: Linear) -> Linear:
     """Scale · (W x + b) + shift = (scale W) x + (scale b + shift)."""
     scale, shift = affine.weight, affine.bias
     assert scale is not None
-    weight = linear.weight * scale.reshape(-1, *[1] * (linear.weight.ndim - 1))
+    weight = linear.weight
+    if isinstance(linear, ConvTranspose2d):  # (in, out / groups, kh, kw)
+        by_group = weight.reshape(linear.groups, -1, *weight.shape[1:])
+        weight = (by_group * scale.reshape(linear.groups, 1, -1, 1, 1)).reshape(weight.shape)
+    else:
+        weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
     bias: Array | None = None if linear.bias is None else scale * linear.bias
     if shift is not None:
         bias = shift if bias is None else bias + shift

@@ -50,7 +50,9 @@ def read_image(
     """
     if path.suffix == ".npy":
         if resize or invert or tuple(mean) != (0.0,) or tuple(std) != (1.0,):
-            raise ParameterError(f"{path}: an array is taken as it is, it cannot be resized, inverted or normalised")
+            raise ParameterError(
+                f"{path}: an array is taken as it is, it cannot be resized, inverted or normalised"
+            )
         return read_array(path)
     channels, height, width = wanted_shape(model)
     if channels is None:

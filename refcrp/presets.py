@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from refcrp.composite import Composite
-from refcrp.layers import ConvLayer, Dense, DropoutLayer, LayerNorm, NormalizationLayer, ReshapingLayer, Scale
+from refcrp.layers import (
+    ConvLayer,
+    Dense,
+    DropoutLayer,
+    NormalizationLayer,
+    ReshapingLayer,
+    SampleNorm,
+    Scale,
+)
 from refcrp.primitives import FirstLayerTypeMap, GlobalTypeMap
 from refcrp.rule import Rule
 from refcrp.rules import (
@@ -79,7 +87,7 @@ def by_type(convolution: Rule, epsilon: float) -> GlobalTypeMap:
             (ConvLayer, convolution),
             (Dense, EpsilonRule(epsilon)),
             (Scale, EpsilonRule(epsilon)),
-            (LayerNorm, LayerNormRule()),
+            (SampleNorm, LayerNormRule()),
             (DropoutLayer, PassRule()),
             (NormalizationLayer, PassRule()),
             (ReshapingLayer, PassRule()),

@@ -305,8 +305,8 @@ class LayerNormRule(Rule):
 
     ``R_i = Σ_j a_i (δ_ij - 1/N) / (Σ_i a_i (δ_ij - 1/N)) · R_j``,  N normalised values per sample
 
-    after the affine part of the layer has been passed by `ZeroRule`. Only for `LayerNorm`, whose `linearize`
-    is this equation. Source: [Ali]_, the LN-rule.
+    after the affine part of the layer has been passed by `ZeroRule`. For `LayerNorm`, `GroupNorm` and
+    `InstanceNorm`, whose `linearize` is this equation. Source: [Ali]_, the LN-rule.
     """
 
     def shares(self) -> tuple[Share, ...]:

@@ -100,3 +100,14 @@ def test_strip_softmax(small_model):
     assert len(rc.strip_softmax(rc.Sequential([*small_model, L.Softmax()]))) == 6
     with pytest.raises(ModelError, match="at least one layer"):
         rc.strip_softmax(rc.Sequential([L.Softmax()]))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_canonize_folds_into_a_transposed_convolution(groups, rng):
+    weight = rng.normal(size=(4, 6 // groups, 2, 3))
+    layer = L.ConvTranspose2d(weight, rng.normal(size=6), stride=2, padding=1, groups=groups)
+    model = rc.Sequential([layer, batch_norm(rng, 6), L.ReLU()])
+    small = rc.canonize(model)
+    assert [type(layer).__name__ for layer in small] == ["ConvTranspose2d", "ReLU"]
+    x = rng.normal(size=(2, 4, 5, 5))
+    np.testing.assert_allclose(small.forward(x), model.forward(x), rtol=1e-12, atol=1e-12)

@@ -4,13 +4,16 @@ from refcrp.layers.activation import (
     ELU,
     GELU,
     Activation,
+    HardTanh,
     LeakyReLU,
     ReLU,
+    ReLU6,
     Sigmoid,
     SiLU,
     Softmax,
     Tanh,
 )
+from refcrp.layers.adaptive import AdaptiveAvgPool, AdaptiveMaxPool
 from refcrp.layers.base import (
     ConvLayer,
     DropoutLayer,
@@ -19,32 +22,44 @@ from refcrp.layers.base import (
     PoolingLayer,
     ReshapingLayer,
 )
-from refcrp.layers.conv import Conv2d
+from refcrp.layers.conv import Conv2d, conv1d, depthwise_conv2d, separable_conv2d
+from refcrp.layers.conv_transpose import ConvTranspose2d
 from refcrp.layers.dense import Dense
 from refcrp.layers.linear import LinearLayer
 from refcrp.layers.merge import Add, Concat, MergeLayer, Multiply
-from refcrp.layers.norm import BatchNorm, LayerNorm, Scale
+from refcrp.layers.norm import BatchNorm, Scale
 from refcrp.layers.own import OwnRelevanceLayer
+from refcrp.layers.padding import ZeroPad
 from refcrp.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
-from refcrp.layers.shape import Dropout, Flatten
+from refcrp.layers.prelu import PReLU
+from refcrp.layers.sample_norm import GroupNorm, InstanceNorm, LayerNorm, SampleNorm
+from refcrp.layers.shape import Dropout, Flatten, Identity, Permute, Reshape
+from refcrp.layers.upsample import UpsampleBilinear, UpsampleNearest
 from refcrp.layers.weighted import WeightedLayer
 
 __all__ = [
     "ELU",
     "GELU",
     "Activation",
+    "AdaptiveAvgPool",
+    "AdaptiveMaxPool",
     "Add",
     "AvgPool",
     "BatchNorm",
     "Concat",
     "Conv2d",
     "ConvLayer",
+    "ConvTranspose2d",
     "Dense",
     "Dropout",
     "DropoutLayer",
     "Flatten",
     "GlobalAvgPool",
     "GlobalMaxPool",
+    "GroupNorm",
+    "HardTanh",
+    "Identity",
+    "InstanceNorm",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
@@ -54,13 +69,24 @@ __all__ = [
     "Multiply",
     "NormalizationLayer",
     "OwnRelevanceLayer",
+    "PReLU",
+    "Permute",
     "PoolingLayer",
     "ReLU",
+    "ReLU6",
+    "Reshape",
     "ReshapingLayer",
+    "SampleNorm",
     "Scale",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "UpsampleBilinear",
+    "UpsampleNearest",
     "WeightedLayer",
+    "ZeroPad",
+    "conv1d",
+    "depthwise_conv2d",
+    "separable_conv2d",
 ]

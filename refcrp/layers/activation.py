@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from refcrp.arrays import Array, like
-from refcrp.checks import Shape, as_flag, check_number
+from refcrp.checks import Shape, as_flag, check_number, check_ordered
 from refcrp.errors import ArrayTypeError, ParameterError, ShapeError, SoftmaxError, nearest_names
 from refcrp.layers.own import OwnRelevanceLayer
 from refcrp.pull import Pull
@@ -20,8 +20,10 @@ __all__ = [
     "ELU",
     "GELU",
     "Activation",
+    "HardTanh",
     "LeakyReLU",
     "ReLU",
+    "ReLU6",
     "SiLU",
     "Sigmoid",
     "Softmax",
@@ -77,6 +79,41 @@ class ReLU(Activation):
     def function(self, x: Array) -> Array:
         """Compute max(0, x)."""
         return np.asarray(np.maximum(x, 0))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ReLU6(Activation):
+    """max(0, x), but 6 at most."""
+
+    kind: ClassVar[str] = "relu6"
+    is_rational: ClassVar[bool] = True
+    stays_finite: ClassVar[bool] = True
+
+    def function(self, x: Array) -> Array:
+        """Compute min(max(0, x), 6)."""
+        return np.asarray(np.minimum(np.maximum(x, 0), 6))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HardTanh(Activation):
+    """x, but `low` at least and `high` at most."""
+
+    kind: ClassVar[str] = "hard_tanh"
+    is_rational: ClassVar[bool] = True
+    stays_finite: ClassVar[bool] = True
+
+    low: float = -1.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("HardTanh: low", self.low, -math.inf)
+        check_number("HardTanh: high", self.high, -math.inf)
+        check_ordered("HardTanh", self.low, self.high)
+
+    def function(self, x: Array) -> Array:
+        """Compute min(max(low, x), high)."""
+        return np.asarray(np.minimum(np.maximum(x, like(self.low, x)), like(self.high, x)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -202,7 +239,7 @@ def sigmoid(x: Array) -> Array:
 
 
 ACTIVATIONS: dict[str, type[Activation]] = {
-    cls.kind: cls for cls in (ReLU, LeakyReLU, ELU, GELU, SiLU, Tanh, Sigmoid, Softmax)
+    cls.kind: cls for cls in (ReLU, ReLU6, HardTanh, LeakyReLU, ELU, GELU, SiLU, Tanh, Sigmoid, Softmax)
 }
 
 

@@ -84,7 +84,7 @@ class LinearLayer(Layer):
     def check_dividing_rule(self, rule: Rule) -> None:
         """Refuse rules that need weights where there are none, and those of other layers."""
         if isinstance(rule, LayerNormRule):
-            self.refuse(rule, "it is only for LayerNorm")
+            self.refuse(rule, "it is only for LayerNorm, GroupNorm and InstanceNorm")
         if rule.needs_weights and self.weight is None:
             self.refuse(rule, f"it needs a layer with weights; {self.plain_rules()} do not")
         shares = rule.shares()

@@ -1,4 +1,4 @@
-"""Normalisation at inference: affine maps over channels, and layer normalisation."""
+"""Normalisation that is an affine map over channels at inference."""
 
 from __future__ import annotations
 
@@ -12,12 +12,8 @@ from refcrp.checks import Shape, check_number, check_shape
 from refcrp.errors import ArrayTypeError, ParameterError, ShapeError
 from refcrp.layers.base import NormalizationLayer, array_field
 from refcrp.layers.linear import LinearLayer
-from refcrp.layers.own import OwnRelevanceLayer
-from refcrp.pull import Losses, Pull, per_sample
-from refcrp.rule import Rule
-from refcrp.rules import LayerNormRule
 
-__all__ = ["BatchNorm", "ChannelwiseAffine", "LayerNorm", "Scale"]
+__all__ = ["BatchNorm", "ChannelwiseAffine", "Scale", "along_channels"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,100 +119,6 @@ class BatchNorm(ChannelwiseAffine, NormalizationLayer):
         bias = -weight * self.mean
         object.__setattr__(self, "weight", freeze(weight))
         object.__setattr__(self, "bias", freeze(bias if self.beta is None else self.beta + bias))
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class LayerNorm(OwnRelevanceLayer):
-    """Layer normalisation over the last axes: (x - mean) / sqrt(variance + epsilon) · weight + bias.
-
-    Mean and variance are those of each sample, over the axes of `weight`. Its rule is `LayerNormRule`.
-
-    Parameters
-    ----------
-    weight : array
-        Learned scale, of the shape of the normalised axes.
-    bias : array, optional
-        Learned shift, of the same shape.
-    epsilon : float
-        Added to the variance.
-    name : str, optional
-    """
-
-    kind: ClassVar[str] = "layernorm"
-    keeps_size: ClassVar[bool] = True
-
-    weight: Array = array_field()
-    bias: Array | None = array_field(default=None)
-    epsilon: float = field(default=1e-5, kw_only=True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("LayerNorm: epsilon", self.epsilon, 0)
-        if self.weight.ndim == 0 or self.weight.size == 0:
-            raise ShapeError("LayerNorm: weight must have the shape of the normalised axes")
-        if self.bias is not None:
-            check_shape(self.bias.shape, self.weight.shape, "LayerNorm: bias")
-
-    @property
-    def axes(self) -> tuple[int, ...]:
-        """The normalised axes."""
-        return tuple(range(-self.weight.ndim, 0))
-
-    def centre(self, x: Array) -> Array:
-        """x_i - mean(x): a linear map, and its own adjoint."""
-        return np.asarray(x - x.sum(axis=self.axes, keepdims=True) / like(self.weight.size, x))
-
-    def normalize(self, a: Array) -> Array:
-        """Compute (a - mean) / sqrt(variance + epsilon)."""
-        if a.dtype == object:
-            raise ArrayTypeError(f"{self!r} has a square root and so no exact value on fractions")
-        centred = self.centre(a)
-        variance = np.mean(centred * centred, axis=self.axes, keepdims=True)
-        return np.asarray(centred / np.sqrt(variance + like(self.epsilon, a)))
-
-    def affine(self, normalized: Array) -> Array:
-        """Scale and shift."""
-        z = normalized * self.weight
-        return np.asarray(z if self.bias is None else z + self.bias)
-
-    def apply(self, x: Array) -> Array:
-        """Compute the output of an input that has been checked."""
-        return self.affine(self.normalize(x))
-
-    def linearize(self, a: Array, rule: Rule) -> Pull:
-        """ZeroRule through the affine part, then through the centring."""
-        normalized = self.normalize(a)
-        output = self.affine(normalized)
-        centred = self.centre(a)
-        affine_denominator, centred_denominator = rule.stabilize(output), rule.stabilize(centred)
-
-        def pull(R_out: Array) -> Array:
-            R_normalized = normalized * self.weight * (R_out / affine_denominator)
-            return np.asarray(a * self.centre(R_normalized / centred_denominator))
-
-        def losses(R_out: Array) -> Losses:
-            s = R_out / affine_denominator
-            to_bias = s * (like(0, a) if self.bias is None else self.bias)
-            s_centred = normalized * self.weight * s / centred_denominator
-            to_stabilizer = (affine_denominator - output) * s + (centred_denominator - centred) * s_centred
-            lost = to_bias, to_stabilizer, 0 * s
-            return Losses(*(per_sample(part, output) for part in lost))
-
-        return Pull(output, pull, losses)
-
-    def check_dividing_rule(self, rule: Rule) -> None:
-        """Take LayerNormRule."""
-        if not isinstance(rule, LayerNormRule):
-            self.refuse(rule, "this layer takes LayerNormRule, or PassRule")
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """Give the same shape."""
-        check_shape(shape[-self.weight.ndim :], self.weight.shape, self, "normalised axes of the input")
-        return shape
-
-    def summary(self) -> str:
-        """Show the normalised shape."""
-        return "x".join(str(n) for n in self.weight.shape)
 
 
 def along_channels(parameter: Array, ndim: int) -> Array:

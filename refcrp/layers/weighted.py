@@ -36,10 +36,19 @@ class WeightedLayer(LinearLayer):
         super().__post_init__()
         if 0 in self.weight.shape:
             raise ShapeError(f"{type(self).__name__}: weight of shape {self.weight.shape} is empty")
+        self.check_weight()
         if self.bias is not None:
-            check_shape(self.bias.shape, (len(self.weight),), f"{type(self).__name__}: bias (out,)")
+            check_shape(self.bias.shape, (self.out_channels,), f"{type(self).__name__}: bias (out,)")
         resolved = activation_from(self.activation, f"{type(self).__name__}: activation")
         object.__setattr__(self, "activation", resolved)
+
+    def check_weight(self) -> None:
+        """Raise unless the weight, and what says how to read it, are as they should be."""
+
+    @property
+    def out_channels(self) -> int:
+        """How many channels, or neurons, the output has."""
+        return len(self.weight)
 
     @property
     def nonlinearity(self) -> Activation | None:

@@ -10,6 +10,38 @@ from refcrp.errors import ModelFormatError
 from refcrp.io import hdf5
 
 
+def more_layers(rng):
+    """Those that can stand anywhere between images of four channels; the last gives an even image."""
+    return [
+        L.GroupNorm(2, np.ones(4), epsilon=1e-3),
+        L.InstanceNorm(),
+        L.InstanceNorm(np.ones(4), np.zeros(4)),
+        L.ZeroPad((0, 1, 2, 3)),
+        L.AdaptiveAvgPool((3, 4)),
+        L.ConvTranspose2d(
+            rng.normal(size=(4, 2, 3, 3)),
+            rng.normal(size=4),
+            stride=(2, 3),
+            padding=1,
+            dilation=(1, 2),
+            groups=2,
+            output_padding=(1, 2),
+            activation="relu6",
+        ),
+        L.UpsampleNearest(1.5),
+        L.UpsampleNearest((1, 2)),
+        L.UpsampleBilinear(size=(7, 5), align_corners=True),
+        L.AdaptiveMaxPool(4),
+        L.Permute((0, 1, 3, 2)),
+        L.Reshape((4, -1, 2)),
+        L.ReLU6(),
+        L.HardTanh(-0.5, 2),
+        L.PReLU(rng.normal(size=4)),
+        L.Conv2d(rng.normal(size=(4, 4, 2, 1)), padding=(1, 0, 0, 0)),
+        L.Identity(),
+    ]
+
+
 @pytest.fixture
 def every_layer(rng):
     """A model with every layer class and every kind of setting; its shapes need not make sense to a reader."""
@@ -44,8 +76,10 @@ def every_layer(rng):
                 L.Sigmoid(),
             ),
             L.LayerNorm(np.ones(6), np.zeros(6), epsilon=1e-6),
+            *more_layers(rng),
             L.GlobalMaxPool(),
             L.GlobalAvgPool(),
+            L.Multiply(0.5),
             L.Flatten(),
             L.Dense(rng.normal(size=(3, 4)), activation=L.ELU(2.0)),
             L.Softmax(),
@@ -71,8 +105,29 @@ def test_round_trip(every_layer, tmp_path, rng, dtype):
     np.testing.assert_array_equal(model.forward(x), again.forward(x))
 
 
+MERGING = {"Add", "Concat"}  # of graphs: tests/test_graphs.py
+
+
 def test_every_layer_class_is_covered(every_layer):
-    assert {type(layer).__name__ for layer in every_layer} == set(hdf5.LAYER_CLASSES)
+    assert {type(layer).__name__ for layer in every_layer} == set(hdf5.LAYER_CLASSES) - MERGING
+
+
+@pytest.mark.parametrize("sources", [[-1, 0], [0, 1], [], [5], "x", 0.5])
+def test_sources_that_are_none(sources, tmp_path):
+    rc.save_model(rc.Graph([("act", L.ReLU(), ["x"]), ("sum", L.Add(), ["act", "x"])]), tmp_path / "net.h5")
+    with h5py.File(tmp_path / "net.h5", "r+") as file:
+        file["layers/0000"].attrs["sources"] = sources
+    with pytest.raises(ModelFormatError):
+        rc.load_model(tmp_path / "net.h5")
+
+
+def test_a_chain_has_no_sources(small_model, tmp_path):
+    rc.save_model(small_model, tmp_path / "net.h5")
+    with h5py.File(tmp_path / "net.h5", "r+") as file:
+        assert file.attrs["version"] == 1
+        file["layers/0001"].attrs["sources"] = [0]
+    with pytest.raises(ModelFormatError, match="'sources' need format version 2"):
+        rc.load_model(tmp_path / "net.h5")
 
 
 def test_a_file_written_by_the_schema_alone(tmp_path):
@@ -152,7 +207,7 @@ def dataset(key, data):
 DAMAGES = [
     ("unknown format", attribute("/", "format", "keras"), "attribute 'format' is 'keras', expected 'refcrp-model'"),
     ("no format", lambda f: f.attrs.__delitem__("format"), "/: attribute 'format' is missing"),
-    ("other version", attribute("/", "version", 2), "/: format version 2, this refcrp reads version 1"),
+    ("other version", attribute("/", "version", 3), "/: format version 3, this refcrp reads up to 2"),
     ("version as text", attribute("/", "version", "1"), "attribute 'version' is '1', expected int"),
     ("no layers", lambda f: f.__delitem__("layers"), "/: group 'layers' is missing"),
     ("no layer at all", lambda f: f["layers"].clear(), "/layers: expected groups 0000, 0001, ..."),

@@ -12,6 +12,9 @@ from refcrp.errors import ArrayTypeError, ShapeError
     ("layer", "function"),
     [
         (L.ReLU(), lambda v: max(0.0, v)),
+        (L.ReLU6(), lambda v: min(6.0, max(0.0, v))),
+        (L.HardTanh(-1, 0.25), lambda v: min(0.25, max(-1.0, v))),
+        (L.PReLU([0.1]), lambda v: v if v >= 0 else 0.1 * v),
         (L.LeakyReLU(0.1), lambda v: v if v >= 0 else 0.1 * v),
         (L.ELU(2.0), lambda v: v if v >= 0 else 2 * (exp(v) - 1)),
         (L.GELU(), lambda v: v * (1 + erf(v / sqrt(2))) / 2),

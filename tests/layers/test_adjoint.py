@@ -24,6 +24,20 @@ def convolutions(draw):
 
 
 @st.composite
+def transposed_convolutions(draw):
+    groups, per_group_in, per_group_out = draw(small), draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    kernel, stride, dilation = ((draw(small), draw(small)) for _ in range(3))
+    added = tuple(draw(st.integers(0, s - 1)) for s in stride)
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    padding = tuple(draw(st.integers(0, (r - 1) // 2)) for r in reach)
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    weight = rng.normal(size=(groups * per_group_in, per_group_out, *kernel))
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    layer = L.ConvTranspose2d(weight, output_padding=added, **settings)
+    return layer, (draw(st.integers(1, 2)), len(weight), draw(small), draw(small)), rng
+
+
+@st.composite
 def average_pools(draw):
     kernel = draw(small), draw(small)
     stride = draw(small), draw(small)
@@ -44,13 +58,21 @@ def others(draw):
         (L.Scale(rng.normal(size=channels)), (n, channels, h, w)),
         (L.BatchNorm(rng.normal(size=channels), rng.uniform(1, 2, size=channels)), (n, channels, h, w)),
         (L.GlobalAvgPool(), (n, channels, h, w)),
+        (L.AdaptiveAvgPool((draw(small), draw(small))), (n, channels, h, w)),
+        (L.UpsampleNearest(draw(st.sampled_from([1, 2, 1.5, (1, 3)]))), (n, channels, h, w)),
+        (L.UpsampleNearest(size=(draw(small), 2)), (n, channels, h, w)),
+        (L.UpsampleBilinear(2.5, align_corners=draw(st.booleans())), (n, channels, h, w)),
+        (L.UpsampleBilinear(size=(draw(small), 5), align_corners=draw(st.booleans())), (n, channels, h, w)),
     ]
     layer, shape = draw(st.sampled_from(options))
     return layer, shape, rng
 
 
+LAYERS = st.one_of(convolutions(), transposed_convolutions(), average_pools(), others())
+
+
 @given(
-    case=st.one_of(convolutions(), average_pools(), others()),
+    case=LAYERS,
     dtype=st.sampled_from([np.float64, np.longdouble]),
 )
 def test_adjoint(case, dtype):
@@ -67,7 +89,7 @@ def test_adjoint(case, dtype):
     np.testing.assert_allclose((y * s).sum(), (x * back).sum(), rtol=0, atol=1e-13 * float(scale))
 
 
-@given(case=st.one_of(convolutions(), average_pools(), others()))
+@given(case=LAYERS)
 def test_axes_in_front_are_batch_axes(case):
     layer, shape, rng = case
     x = rng.normal(size=shape)
@@ -77,7 +99,7 @@ def test_axes_in_front_are_batch_axes(case):
     np.testing.assert_allclose(together[1, 2], layer.transpose(s[1, 2], layer.weight, x.shape), rtol=1e-13)
 
 
-@given(case=convolutions())
+@given(case=st.one_of(convolutions(), transposed_convolutions()))
 def test_fused_relevance_is_the_plain_one(case):
     layer, shape, rng = case
     a = rng.normal(size=shape)
@@ -88,7 +110,10 @@ def test_fused_relevance_is_the_plain_one(case):
     np.testing.assert_allclose(fused, plain, rtol=1e-12, atol=1e-12 * max(1, np.abs(plain).max()))
 
 
-def test_layer_norm_centring_is_its_own_adjoint(rng):
-    layer = L.LayerNorm(np.ones((3, 4)))
-    x, s = rng.normal(size=(2, 2, 3, 4))
-    assert (layer.centre(x) * s).sum() == pytest.approx((x * layer.centre(s)).sum(), rel=1e-13)
+@pytest.mark.parametrize("layer", [L.LayerNorm(np.ones((3, 4))), L.GroupNorm(2), L.InstanceNorm()])
+def test_centring_is_its_own_adjoint(layer, rng):
+    x, s = rng.normal(size=(2, 2, 4, 3, 4))
+    sample = x.shape[1:]
+    centred = layer.centre(x, sample)
+    assert (centred * s).sum() == pytest.approx((x * layer.centre(s, sample)).sum(), rel=1e-12)
+    np.testing.assert_allclose(layer.centre(centred, sample), centred, atol=1e-14)

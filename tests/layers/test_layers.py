@@ -37,6 +37,27 @@ ALL = {
     "scale": (L.Scale(np.ones(3), np.ones(3)), IMAGE, IMAGE, 6),
     "batchnorm": (L.BatchNorm(np.zeros(3), np.ones(3), np.ones(3), np.ones(3)), IMAGE, IMAGE, 12),
     "layernorm": (L.LayerNorm(np.ones(6)), IMAGE, IMAGE, 6),
+    "groupnorm": (L.GroupNorm(3, np.ones(3), np.ones(3)), IMAGE, IMAGE, 6),
+    "instancenorm": (L.InstanceNorm(), IMAGE, IMAGE, 0),
+    "conv transpose": (
+        L.ConvTranspose2d(np.ones((3, 4, 3, 3)), np.zeros(4), stride=2, output_padding=1, activation="relu"),
+        IMAGE,
+        (4, 14, 14),
+        112,
+    ),
+    "conv1d": (L.conv1d(np.ones((4, 3, 3)), np.zeros(4), padding=1), (3, 1, 8), (4, 1, 8), 40),
+    "adaptive max": (L.AdaptiveMaxPool(3), IMAGE, (3, 3, 3), 0),
+    "adaptive max uneven": (L.AdaptiveMaxPool((4, 7)), IMAGE, (3, 4, 7), 0),
+    "adaptive avg": (L.AdaptiveAvgPool((2, 4)), IMAGE, (3, 2, 4), 0),
+    "nearest": (L.UpsampleNearest(1.5), IMAGE, (3, 9, 9), 0),
+    "bilinear": (L.UpsampleBilinear(size=(9, 4)), IMAGE, (3, 9, 4), 0),
+    "zeropad": (L.ZeroPad((0, 1, 2, 3)), IMAGE, (3, 7, 11), 0),
+    "identity": (L.Identity(), IMAGE, IMAGE, 0),
+    "reshape": (L.Reshape((-1, 4)), IMAGE, (27, 4), 0),
+    "permute": (L.Permute((0, 2, 3, 1)), IMAGE, (6, 6, 3), 0),
+    "relu6": (L.ReLU6(), IMAGE, IMAGE, 0),
+    "hardtanh": (L.HardTanh(-1, 0.5), IMAGE, IMAGE, 0),
+    "prelu": (L.PReLU(np.ones(3) / 2), IMAGE, IMAGE, 3),
 }
 
 
@@ -62,7 +83,7 @@ def test_forward_shape_and_type(name, dtype, rng):
 @pytest.mark.parametrize("name", [n for n in ALL if n != "softmax"])
 def test_relevance_shape_and_type(name, rng):
     layer, shape, expected, _ = ALL[name]
-    rule = rc.LayerNormRule() if name == "layernorm" else rc.ZeroRule()
+    rule = rc.LayerNormRule() if isinstance(layer, L.SampleNorm) else rc.ZeroRule()
     for dtype in np.float32, np.float64:
         x = rng.normal(size=(2, *shape)).astype(dtype)
         R = rng.normal(size=(3, 2, *expected)).astype(dtype)
@@ -107,6 +128,36 @@ def test_wrong_shapes_name_layer_and_expectation(name):
     wrong = (1, 9) if name == "dense" else wrong
     with pytest.raises(ShapeError, match=r"expected \("):
         layer.forward(np.zeros(wrong))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        (
+            L.ConvTranspose2d(np.ones((3, 2, 1, 1))),
+            (2, 4, 4),
+            r"got shape \(2, 4, 4\), expected \(3, \?, \?\)",
+        ),
+        (L.ConvTranspose2d(np.ones((1, 1, 1, 1)), padding=2), (1, 4, 4), "leaves nothing"),
+        (L.AdaptiveAvgPool(2), (4, 4), r"expected \("),
+        (L.AdaptiveMaxPool(2), (4, 4), r"expected \("),
+        (L.UpsampleNearest(0.25), (1, 4, 3), "nothing is left"),
+        (L.UpsampleBilinear(2), (4,), r"expected \("),
+        (L.ZeroPad(1), (4, 4), r"expected \("),
+        (L.Reshape((2, 3)), (7,), r"\(7,\) has 7 values"),
+        (L.Reshape((-1, 3)), (7,), r"\(7,\) has 7 values"),
+        (L.Permute((0, 2, 1)), (7,), r"expected \("),
+        (L.GroupNorm(2), (3, 4, 4), "do not divide"),
+        (L.GroupNorm(2, np.ones(4)), (6, 4, 4), r"expected \(4,\)"),
+        (L.InstanceNorm(np.ones(4)), (6, 4, 4), r"expected \(4,\)"),
+        (L.PReLU(np.ones(3)), (2, 4), r"expected \(3,\)"),
+    ],
+)
+def test_shapes_that_do_not_fit(layer, shape, message):
+    with pytest.raises(ShapeError, match=message):
+        layer.output_shape(shape)
+    with pytest.raises(ShapeError, match=message):
+        layer.forward(np.zeros((2, *shape)))
 
 
 def test_parameters_are_copied_and_shared_safely():
@@ -172,6 +223,42 @@ def test_parameter_types_are_brought_together():
         (lambda: L.BatchNorm(np.zeros(2), np.ones(2), epsilon=-1), ParameterError),
         (lambda: L.LayerNorm(np.float64(1)), ShapeError),
         (lambda: L.LayerNorm(np.ones(2), np.ones(3)), ShapeError),
+        (lambda: L.LayerNorm(np.ones(2), epsilon=-1), ParameterError),
+        (lambda: L.GroupNorm(2, np.ones(3)), ShapeError),
+        (lambda: L.GroupNorm(0), ParameterError),
+        (lambda: L.GroupNorm(1, np.ones(3), np.ones(2)), ShapeError),
+        (lambda: L.InstanceNorm(np.ones((3, 1))), ShapeError),
+        (lambda: L.ConvTranspose2d(np.ones((2, 3))), ShapeError),
+        (lambda: L.ConvTranspose2d(np.ones((2, 3, 1, 1)), np.ones(2)), ShapeError),
+        (lambda: L.ConvTranspose2d(np.ones((3, 1, 1, 1)), groups=2), ShapeError),
+        (lambda: L.ConvTranspose2d(np.ones((1, 1, 1, 1)), stride=2, output_padding=2), ParameterError),
+        (lambda: L.ConvTranspose2d(np.ones((1, 1, 1, 1)), output_padding=-1), ParameterError),
+        (lambda: L.conv1d(np.ones((2, 3, 1, 1))), ShapeError),
+        (lambda: L.conv1d(np.ones((2, 3, 1)), stride=(1, 2)), ParameterError),
+        (lambda: L.depthwise_conv2d(np.ones((2, 3, 1))), ShapeError),
+        (lambda: L.separable_conv2d(np.ones((2, 3, 1, 1)), np.ones((4, 5))), ShapeError),
+        (lambda: L.separable_conv2d(np.ones((2, 3, 1, 1)), np.ones((4, 6, 3, 3))), ShapeError),
+        (lambda: L.AdaptiveAvgPool(0), ParameterError),
+        (lambda: L.AdaptiveMaxPool(None), ParameterError),
+        (L.UpsampleNearest, ParameterError),
+        (lambda: L.UpsampleNearest(2, size=3), ParameterError),
+        (lambda: L.UpsampleNearest(0), ParameterError),
+        (lambda: L.UpsampleNearest(np.inf), ParameterError),
+        (lambda: L.UpsampleBilinear((1.5, 2)), ParameterError),
+        (lambda: L.UpsampleBilinear(2, align_corners="yes"), ParameterError),
+        (lambda: L.ZeroPad((1, 2)), ParameterError),
+        (lambda: L.ZeroPad(-1), ParameterError),
+        (lambda: L.Reshape(()), ParameterError),
+        (lambda: L.Reshape(4), ParameterError),
+        (lambda: L.Reshape((-1, -1)), ParameterError),
+        (lambda: L.Reshape((0, 3)), ParameterError),
+        (lambda: L.Permute((1, 0)), ParameterError),
+        (lambda: L.Permute((0, 2)), ParameterError),
+        (lambda: L.Permute(0), ParameterError),
+        (lambda: L.HardTanh(1, 0), ParameterError),
+        (lambda: L.HardTanh(np.nan), ParameterError),
+        (lambda: L.PReLU(0.1), ShapeError),
+        (lambda: L.PReLU([]), ShapeError),
     ],
 )
 def test_bad_settings(make, error):
