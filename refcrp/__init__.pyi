@@ -13,6 +13,8 @@ from refcrp.estimates import ErrorEstimate, error_estimate
 from refcrp.explanation import Explanation
 from refcrp.heatmaps import heatmap
 from refcrp.io import load_model, save_model
+from refcrp.io.state import load_state
+from refcrp.io.torch import from_torch
 from refcrp.kernels import backend, show_config
 from refcrp.layers import ConvLayer, DropoutLayer, NormalizationLayer, PoolingLayer, ReshapingLayer
 from refcrp.ledger import Ledger
@@ -118,10 +120,12 @@ __all__ = [
     "error_estimate",
     "errors",
     "exact",
+    "from_torch",
     "heatmap",
     "layers",
     "load_digits",
     "load_model",
+    "load_state",
     "save_model",
     "show_config",
     "strip_softmax",

@@ -20,14 +20,15 @@ def load_model(source: str | PathLike[str]) -> Model:
     Parameters
     ----------
     source : path or str
-        A refcrp HDF5 file, or ``"lenet5"``.
+        A refcrp HDF5 file, a Keras HDF5 file, an ONNX file (each recognised by what is in it), or
+        ``"lenet5"``.
 
     Raises
     ------
     ModelFormatError
         If the file is not there or cannot be read as a model; names file, group, and what was expected.
     """
-    from refcrp.io import hdf5  # noqa: PLC0415 - h5py is imported where it is used
+    from refcrp.io import hdf5, keras, onnx  # noqa: PLC0415 - h5py is imported where it is used
 
     if fspath(source) in BUILT_IN:
         with as_file(files("refcrp_data") / f"{fspath(source)}.h5") as path:
@@ -37,6 +38,10 @@ def load_model(source: str | PathLike[str]) -> Model:
         raise ModelFormatError(f"{fspath(source)}: no such file, nor a built-in model ({names})")
     if not Path(source).is_file():
         raise ModelFormatError(f"{fspath(source)}: not a file")
+    if onnx.is_onnx(Path(source)):
+        return onnx.read_onnx(Path(source))
+    if keras.is_keras(Path(source)):
+        return keras.read_keras(Path(source))
     return hdf5.read_model(Path(source))
 
 

@@ -120,20 +120,20 @@ def counts(size: tuple[int, ...], window: Window, count_include_pad: bool) -> Ar
 
 def pad(x: Array, window: Window) -> Array:
     """Put zeros around the image."""
-    (top, left), leading = window.padding, [(0, 0)] * (x.ndim - 2)
-    return np.pad(x, [*leading, (top, top), (left, left)])
+    (top, left), (below, right), leading = window.padding, window.extra, [(0, 0)] * (x.ndim - 2)
+    return np.pad(x, [*leading, (top, top + below), (left, left + right)])
 
 
 def padded_zeros(shape: tuple[int, ...], window: Window, dtype: np.dtype[Any]) -> Array:
     """Make an empty image with room for the padding."""
-    (top, left), (*leading, height, width) = window.padding, shape
-    return np.zeros((*leading, height + 2 * top, width + 2 * left), dtype=dtype)
+    (top, left), (below, right), (*leading, height, width) = window.padding, window.extra, shape
+    return np.zeros((*leading, height + 2 * top + below, width + 2 * left + right), dtype=dtype)
 
 
 def crop(padded: Array, window: Window) -> Array:
     """Cut the padding off."""
-    top, left = window.padding
-    return padded[..., top : padded.shape[-2] - top, left : padded.shape[-1] - left]
+    (top, left), (below, right) = window.padding, window.extra
+    return padded[..., top : padded.shape[-2] - top - below, left : padded.shape[-1] - left - right]
 
 
 def weight_at(weight: Array, i: int, j: int, groups: int) -> Array:

@@ -23,12 +23,15 @@ class Window:
     ----------
     kernel, stride, padding, dilation : (int, int)
         Vertical and horizontal, in pixels; padding is added on both sides.
+    extra : (int, int)
+        More padding below and to the right; pooling takes it, convolution does not.
     """
 
     kernel: Pair
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
+    extra: Pair = (0, 0)
 
     def output_length(self, axis: int, length: int | None) -> int | None:
         """Count the window's places along one axis; not positive where the window does not fit."""
@@ -41,7 +44,7 @@ class Window:
     def places(self, axis: int, length: int) -> int:
         """Count the window's places along an axis of known length."""
         reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1
-        return (length + 2 * self.padding[axis] - reach) // self.stride[axis] + 1
+        return (length + 2 * self.padding[axis] + self.extra[axis] - reach) // self.stride[axis] + 1
 
     def positions(self) -> Iterator[Pair]:
         """Go through the positions (i, j) inside the window, row by row."""
@@ -54,7 +57,7 @@ class Window:
 
         Parameters
         ----------
-        padded : (..., height + 2 padding, width + 2 padding) array
+        padded : (..., height + 2 padding + extra, width + 2 padding + extra) array
 
         Returns
         -------
@@ -69,7 +72,8 @@ class Window:
     def keeps_size(self) -> bool:
         """Whether the output is as large as the input, for every input."""
         return self.stride == (1, 1) and all(
-            2 * p == d * (k - 1) for p, d, k in zip(self.padding, self.dilation, self.kernel, strict=True)
+            2 * p + e == d * (k - 1)
+            for p, e, d, k in zip(self.padding, self.extra, self.dilation, self.kernel, strict=True)
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
+
 from refcrp import kernels
 from refcrp.arrays import Array
 from refcrp.checks import Shape, as_flag, check_shape
@@ -14,6 +16,7 @@ from refcrp.layers.base import PoolingLayer
 from refcrp.layers.conv import show_pair, windowed_shape
 from refcrp.layers.linear import LinearLayer
 from refcrp.layers.own import OwnRelevanceLayer
+from refcrp.layers.uneven import Sides, as_padding
 from refcrp.layers.winners import WAYS
 from refcrp.pull import Pull
 from refcrp.rule import Rule
@@ -27,7 +30,7 @@ class WindowPool(PoolingLayer):
 
     kernel_size: int | Pair
     stride: int | Pair | None = None
-    padding: int | Pair = 0
+    padding: int | Pair | Sides = 0
 
     geometry: Window = field(init=False)
 
@@ -36,10 +39,13 @@ class WindowPool(PoolingLayer):
         what = type(self).__name__
         kernel = as_pair(self.kernel_size, f"{what}: kernel_size", 1)
         stride = kernel if self.stride is None else as_pair(self.stride, f"{what}: stride", 1)
-        padding = as_pair(self.padding, f"{what}: padding", 0)
-        if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+        padding = as_padding(self.padding, f"{what}: padding")
+        top, bottom, left, right = padding if len(padding) == 4 else np.repeat(padding, 2).tolist()
+        if 2 * max(top, bottom) > kernel[0] or 2 * max(left, right) > kernel[1]:
             raise ParameterError(f"{what}: padding {padding} is more than half of kernel_size {kernel}")
-        geometry = Window(kernel, stride, padding)
+        if bottom < top or right < left:
+            raise ParameterError(f"{what}: padding {padding} is more at the top or left than opposite")
+        geometry = Window(kernel, stride, (top, left), extra=(bottom - top, right - left))
         fields = {"kernel_size": kernel, "stride": stride, "padding": padding, "geometry": geometry}
         for name, value in fields.items():
             object.__setattr__(self, name, value)
@@ -139,8 +145,9 @@ class MaxPool(WindowPool, MaxPooling):
         Vertical and horizontal, in pixels.
     stride : int or (int, int), optional
         As the kernel if None.
-    padding : int or (int, int)
-        On both sides; at most half the kernel, so that every window sees a pixel. Padding never wins.
+    padding : int or (int, int), or (int, int, int, int)
+        On both sides, or at the top, bottom, left and right, not more before the image than after it; at most
+        half the kernel, so that every window sees a pixel. Padding never wins.
     """
 
     kind: ClassVar[str] = "maxpool"

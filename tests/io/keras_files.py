@@ -1,0 +1,68 @@
+"""Writing files as Keras does, without Keras."""
+
+import json
+
+import h5py
+import numpy as np
+
+
+def layer(kind, name, *sources, **config):
+    return {"class_name": kind, "name": name, "config": {"name": name, **config}, "sources": sources}
+
+
+def keras_input(shape, name="img"):
+    return layer("InputLayer", name, batch_input_shape=[None, *shape])
+
+
+def tensor(name):
+    return {"class_name": "__keras_tensor__", "config": {"shape": [], "keras_history": [name, 0, 0]}}
+
+
+def entry(part, version):
+    """A layer as it stands in a functional model; several inputs are one list in Keras 3."""
+    part = dict(part)
+    sources = part.pop("sources")
+    if not sources:
+        part["inbound_nodes"] = []
+    elif version == 2:
+        part["inbound_nodes"] = [[[name, 0, 0, {}] for name in sources]]
+    else:
+        tensors = [tensor(name) for name in sources]
+        part["inbound_nodes"] = [
+            {"args": [tensors] if len(tensors) > 1 else tensors, "kwargs": {"mask": None}}
+        ]
+    if version == 3 and "batch_input_shape" in part["config"]:
+        part["config"] = {"batch_shape": part["config"]["batch_input_shape"], "name": part["name"]}
+    return part
+
+
+def functional(parts, version=3, name="net", source="img", output=None):
+    config = {
+        "name": name,
+        "layers": [entry(p, version) for p in parts],
+        "input_layers": [[source, 0, 0]] if version == 2 else [source, 0, 0],
+        "output_layers": [[output or parts[-1]["name"], 0, 0]],
+    }
+    return {"class_name": "Model" if version == 2 else "Functional", "name": name, "config": config}
+
+
+def sequential(parts, version=3, name="chain"):
+    layers = [{k: v for k, v in entry(p, version).items() if k in ("class_name", "config")} for p in parts]
+    config = layers if version == 2 else {"name": name, "layers": layers}
+    return {"class_name": "Sequential", "name": name, "config": config}
+
+
+def write(path, config, weights):
+    """`weights`: layer to name to array; names may hold slashes."""
+    with h5py.File(path, "w") as file:
+        file.attrs["keras_version"] = "3.0.0"
+        file.attrs["model_config"] = config if isinstance(config, (str, bytes)) else json.dumps(config)
+        group = file.create_group("model_weights")
+        for name, arrays in weights.items():
+            for key, array in arrays.items():
+                group[f"{name}/{key}"] = np.asarray(array, "f4")
+    return path
+
+
+def one_layer(part, shape, weights=None):
+    return sequential([keras_input(shape), part]), {part["name"]: weights or {}}
