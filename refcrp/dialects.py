@@ -201,7 +201,7 @@ KNOWN = (
         zplus_contributions="weights",
         zplus_bias="whole",
         seed="output",
-        lacks=("generalized_gamma", "alpha_beta", "wsquare", "flat", "zbox", "layer_norm"),
+        lacks=("generalized_gamma", "alpha_beta", "wsquare", "flat", "zbox", "layer_norm", "concat"),
     ),
     Dialect(
         "innvestigate",
@@ -223,6 +223,7 @@ KNOWN = (
         lacks=(
             *("gamma", "generalized_gamma", "zbox", "layer_norm"),
             *("batch_norm", "scale", "avg_pool", "global_avg_pool", "padding", "dilation", "groups"),
+            *("add", "concat"),
         ),
     ),
     Dialect(
@@ -234,7 +235,7 @@ KNOWN = (
         seed="output",
         lacks=(
             *("generalized_gamma", "zplus", "alpha_beta", "wsquare", "flat", "layer_norm", "pass"),
-            *("batch_norm", "scale"),
+            *("batch_norm", "scale", "add", "concat"),
         ),
     ),
 )

@@ -51,6 +51,8 @@ LAYERS: Mapping[str, type[Layer]] = {
     "relu": L.ReLU,
     "flatten": L.Flatten,
     "softmax": L.Softmax,
+    "add": L.Add,
+    "concat": L.Concat,
 }
 
 # Settings of layers that some implementations do not have, and their usual values.

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import vectors_edges
+import vectors_graphs
 import vectors_hand
 import vectors_layers
 import vectors_networks
@@ -32,7 +33,7 @@ from refcrp.conformance.schema import lint
 from refcrp.conformance.vectors import write_vectors
 from refcrp.dialects import DIALECTS
 
-PARTS = (vectors_layers, vectors_edges, vectors_pooling, vectors_hand, vectors_networks)
+PARTS = (vectors_layers, vectors_edges, vectors_pooling, vectors_hand, vectors_networks, vectors_graphs)
 DESTINATION = Path(__file__).parent / "vectors.h5"
 
 

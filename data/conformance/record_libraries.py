@@ -97,7 +97,7 @@ def record_lenet5(group) -> None:
             write(group, name, conditional(network, x, chosen))
             group[name].attrs["conditions"] = np.bytes_(json.dumps(CONDITIONS))
             # Captum's own choice for each layer is its epsilon rule
-            R = captum.LRP(captum.FlatteningChain(case)).attribute(x.requires_grad_(), target=chosen)
+            R = captum.LRP(captum.FlatteningNet(case)).attribute(x.requires_grad_(), target=chosen)
             write(group, "captum/default/float64", R.detach().numpy())
 
 

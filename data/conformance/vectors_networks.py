@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
-from vectors_architectures import ASSIGNMENTS, NETWORKS, Assignment
+from vectors_architectures import ASSIGNMENTS, NETWORKS, Assignment, Network
 from vectors_parts import Array, explained, numbers, random, relevance
 
 from refcrp.conformance.cases import Case, LayerSpec
@@ -29,17 +29,17 @@ def cases() -> Iterator[Case]:
     """Give the vectors."""
     for network, made in NETWORKS.items():
         for assignment in made.assignments:
-            yield network_case(f"net-{network}-{assignment}", network, assignment, made.n)
+            yield network_case(f"net-{network}-{assignment}", made, assignment, made.n)
     yield network_case(
-        "net-mlp-negative-output", "mlp", "zero", 2, "the lowest output explained", lowest=True
+        "net-mlp-negative-output", NETWORKS["mlp"], "zero", 2, "the lowest output explained", lowest=True
     )
-    yield network_case("net-lenet-batch", "lenet", "epsilon-plus", 3, "three samples at once")
+    yield network_case("net-lenet-batch", NETWORKS["lenet"], "epsilon-plus", 3, "three samples at once")
     for name, (network, assignment, n, what, conditions) in CONDITIONS.items():
-        yield network_case(f"crp-{name}", network, assignment, n, what, conditions)
+        yield network_case(f"crp-{name}", NETWORKS[network], assignment, n, what, conditions)
     for network, assignment in (("mlp", "epsilon"), ("lenet", "epsilon-plus")):
         name = f"net-{network}-given-relevance"
         what = "relevance of both signs given for all outputs"
-        case = network_case(name, network, assignment, 2, what)
+        case = network_case(name, NETWORKS[network], assignment, 2, what)
         R = relevance(random(name), 2, 3, signed=True)
         yield replace(case, relevance_out=R, output=None)
 
@@ -101,7 +101,7 @@ CONDITIONS: dict[str, tuple[str, str, int, str, Conditions]] = {
 
 def network_case(
     name: str,
-    network: str,
+    network: Network,
     assignment: str,
     n: int,
     what: str = "",
@@ -110,14 +110,14 @@ def network_case(
     lowest: bool = False,
 ) -> Case:
     """Draw a network until it suits."""
-    reason = f"{NETWORKS[network].what}, under {ASSIGNMENTS[assignment].what}"
+    reason = f"{network.what}, under {ASSIGNMENTS[assignment].what}"
     reason += f": {what}." if what else "."
     for attempt in itertools.count():
         rng = random(f"{name} {attempt}")
-        layers = assigned(NETWORKS[network].make(rng), ASSIGNMENTS[assignment])
-        x = numbers(rng, n, *NETWORKS[network].image)
+        layers = assigned(network.make(rng), ASSIGNMENTS[assignment])
+        x = numbers(rng, n, *network.image)
         case = explained(name, reason, layers, x, (0,) * n, "network", conditions=conditions)
-        outputs = forward(case)
+        outputs = case.outputs()
         pick = np.argmin if lowest else np.argmax
         case = replace(case, output=tuple(int(j) for j in pick(outputs[-1], axis=1)))
         if is_decided(case, outputs) and all(is_well_conditioned(case, d) for d in DIALECTS):
@@ -130,17 +130,11 @@ def assigned(layers: list[LayerSpec], assignment: Assignment) -> list[LayerSpec]
     return [replace(spec, rule=assignment.rule(spec.kind, is_first=k == 0)) for k, spec in enumerate(layers)]
 
 
-def forward(case: Case) -> list[Array]:
-    """Give the outputs of all layers."""
-    outputs = [case.x]
-    for layer in case.model:
-        outputs.append(layer.forward(outputs[-1]))
-    return outputs[1:]
-
-
 def is_decided(case: Case, outputs: list[Array]) -> bool:
     """Tell whether all switches are far from switching, and outputs from each other and from 0."""
-    for spec, a in zip(case.layers, [case.x, *outputs], strict=False):
+    values = {"x": case.x} | {spec.name: a for spec, a in zip(case.layers, outputs, strict=True)}
+    for spec, names in zip(case.layers, case.inputs, strict=True):
+        a = values[names[0]]
         if spec.kind == "relu" and np.abs(a).min() < RELU_MARGIN * np.abs(a).max():
             return False
         if "max_pool" in spec.kind and not has_clear_winners(windows(spec, a)):

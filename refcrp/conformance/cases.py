@@ -16,7 +16,7 @@ import numpy as np
 from refcrp.arrays import Array
 from refcrp.building import Sequential
 from refcrp.layers import Layer
-from refcrp.model import Model
+from refcrp.model import INPUT, INPUT_NAME, Graph, Model
 from refcrp.rule import Rule
 from refcrp.speech import LAYERS, RULES, USUAL
 
@@ -53,6 +53,9 @@ class LayerSpec:
     settings : mapping
         ``stride``, ``padding``, ``dilation``, ``kernel_size`` as pairs of int, ``groups``, ``epsilon``, ...;
         always all of them.
+    inputs : tuple of str, optional
+        What the layer reads: names of layers before it, ``"x"`` for the network's input. None: the layer
+        before.
     """
 
     kind: str
@@ -60,6 +63,7 @@ class LayerSpec:
     rule: RuleSpec
     arrays: Mapping[str, Array] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[str, ...] | None = None
 
     @property
     def layer(self) -> Layer:
@@ -80,7 +84,7 @@ class Case:
     flags : tuple of str
         What is special about it, from `refcrp.conformance.schema.FLAGS`.
     layers : tuple of LayerSpec
-        A chain.
+        In an order in which they compute; a chain, or a graph if some say what they read.
     x : (n, ...) array
         The input.
     relevance_out : (n, ...) array, optional
@@ -114,7 +118,30 @@ class Case:
     @cached_property
     def model(self) -> Model:
         """The network as refcrp has it."""
-        return Sequential([spec.layer for spec in self.layers], input_shape=self.x.shape[1:])
+        if not self.is_graph:
+            return Sequential([spec.layer for spec in self.layers], input_shape=self.x.shape[1:])
+        nodes = [(spec.name, spec.layer, read) for spec, read in zip(self.layers, self.inputs, strict=True)]
+        return Graph(nodes, input_shape=self.x.shape[1:])
+
+    @property
+    def is_graph(self) -> bool:
+        """Whether any layer says what it reads."""
+        return any(spec.inputs is not None for spec in self.layers)
+
+    @property
+    def inputs(self) -> tuple[tuple[str, ...], ...]:
+        """What each layer reads: names of layers, and ``"x"`` for the network's input."""
+        before = (INPUT_NAME, *(spec.name for spec in self.layers))
+        return tuple(
+            (before[k],) if spec.inputs is None else spec.inputs for k, spec in enumerate(self.layers)
+        )
+
+    def outputs(self) -> list[Array]:
+        """Compute the output of each layer, as refcrp does."""
+        outputs = {INPUT: self.x}
+        for k, node in enumerate(self.model.nodes):
+            outputs[k] = node.layer.apply(*(outputs[source] for source in node.sources))
+        return [outputs[k] for k in range(len(self.layers))]
 
     @property
     def rules(self) -> list[Rule]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refcrp.conformance.arithmetic import EXACT, ROUNDED, RUNNING, Bounded, Number
+from refcrp.conformance.arithmetic import EXACT, ROUNDED, RUNNING, Bounded, Number, total
 from refcrp.conformance.cases import Case
 from refcrp.conformance.equations import Reading, Vector
 from refcrp.conformance.intervals import Interval, nearest_float
@@ -134,19 +134,32 @@ def trace(steps: Sequence[Step], x: list[Number]) -> list[list[Number]]:
     """Give the input and the outputs of all layers."""
     activations = [x]
     for step in steps:
-        activations.append(step.forward(activations[-1]))
+        activations.append(step.forward(*(activations[source] for source in step.sources)))
     return activations
 
 
 def pull(
     steps: Sequence[Step], activations: Sequence[Vector], R: Vector, masks: Mapping[int, Sequence[bool]]
 ) -> Vector:
-    """Carry relevance down to the input; what arrives at masked values of a layer's output is dropped."""
+    """Carry relevance down to the input; what arrives at masked values of a layer's output is dropped.
+
+    Relevance from all layers that read an output adds up there.
+    """
+    arrived: dict[int, list[Vector]] = {len(steps): [R]}
     for k in range(len(steps) - 1, -1, -1):
+        R = together(arrived.pop(k + 1))
         if k in masks:
             R = [R_j if kept else 0 for R_j, kept in zip(R, masks[k], strict=True)]
-        R = steps[k].relevance(activations[k], R)
-    return R
+        step = steps[k]
+        parts = step.parts([activations[source] for source in step.sources], R)
+        for source, R_in in zip(step.sources, parts, strict=True):
+            arrived.setdefault(source, []).append(R_in)
+    return together(arrived[0])
+
+
+def together(parts: Sequence[Vector]) -> Vector:
+    """Add up relevance that has come to the same values on different ways."""
+    return parts[0] if len(parts) == 1 else [total(R) for R in zip(*parts, strict=True)]
 
 
 def masks_of(
@@ -211,9 +224,15 @@ def finished(R: Vector, x: Vector, reading: Reading) -> list[Number]:
 
 
 def steps_of(case: Case, reading: Reading) -> Iterator[Step]:
-    """Make each layer a step."""
-    shape = case.x.shape[1:]
-    for spec in case.layers:
-        step = step_of(spec, shape, replace(reading, parameters=spec.rule.parameters))
-        yield step
-        shape = step.shape
+    """Make each layer a step that knows what it reads: 0 is the input, k + 1 the output of layer k."""
+    place, shapes = {"x": 0}, [case.x.shape[1:]]
+    for k, (spec, names) in enumerate(zip(case.layers, case.inputs, strict=True)):
+        for name in names:
+            if name not in place:
+                raise UnknownLayerError(f"layer {spec.name!r} reads {name!r}; {nearest_names(name, place)}")
+        sources = tuple(place[name] for name in names)
+        read = [shapes[source] for source in sources]
+        step = step_of(spec, read, replace(reading, parameters=spec.rule.parameters))
+        yield replace(step, sources=sources)
+        place[spec.name] = k + 1
+        shapes.append(step.shape)

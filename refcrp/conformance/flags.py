@@ -31,6 +31,7 @@ FLAGS: Mapping[str, str] = {
     "signed-relevance": "relevances of both signs are given for the output",
     "crp": "relevance is masked by conditions",
     "square-root": "batch_norm or layer_norm: the expected values were rounded from bounds that prove them",
+    "merge": "a layer has several inputs",
     "dialects-differ": "dialects expect values that differ by more than a thousandth of the largest",
     # what its author says of it
     "unseen-inputs": "some inputs are seen by no window",
@@ -50,7 +51,7 @@ FLAGS: Mapping[str, str] = {
 IMPLIED = (
     *("network", "batch", "no-bias", "padding", "stride", "dilation", "groups", "one-pixel"),
     *("positive-input", "negative-input", "zero-input", "signed-relevance"),
-    *("crp", "square-root", "dialects-differ"),
+    *("crp", "square-root", "merge", "dialects-differ"),
 )
 MAX_CONDITION = 2.0**14  # beyond it float32, with its 2**-24, keeps no more than three digits
 WITH_BIAS = ("conv2d", "dense", "scale", "layer_norm")
@@ -80,6 +81,7 @@ def implied_flags(case: Case) -> set[str]:
         "signed-relevance": bool(R.min() < 0 < R.max()),
         "crp": case.conditions is not None,
         "square-root": any(spec.kind in ("batch_norm", "layer_norm") for spec in case.layers),
+        "merge": any(len(names) > 1 for names in case.inputs),
         "dialects-differ": dialects_differ(case),
     }
     return {flag for flag in IMPLIED if true[flag]}

@@ -35,6 +35,7 @@ def fields(arrays: str = "", optional: str = "", settings: str = "") -> Fields:
     return Fields(*(frozenset(names.split()) for names in (arrays, optional, settings)))
 
 
+MERGES = {"add", "concat"}
 WINDOW = "kernel_size stride padding"
 
 LAYER_FIELDS: Mapping[str, Fields] = {
@@ -45,6 +46,8 @@ LAYER_FIELDS: Mapping[str, Fields] = {
     "layer_norm": fields("weight", "bias", "epsilon"),
     "max_pool": fields(settings=WINDOW),
     "avg_pool": fields(settings=f"{WINDOW} count_include_pad"),
+    "add": Fields(),
+    "concat": fields(settings="axis"),
     **{kind: Fields() for kind in ("global_max_pool", "global_avg_pool", "relu", "flatten", "softmax")},
 }
 
@@ -117,6 +120,7 @@ def case_problems(case: Case) -> Iterator[str]:
     """Say what is wrong with one vector."""
     yield from word_problems(case)
     structural = [problem for spec in case.layers for problem in layer_problems(spec)]
+    structural += input_problems(case)
     yield from structural
     if not structural:  # else the network cannot even be built
         yield from network_problems(case)
@@ -154,6 +158,17 @@ def layer_problems(spec: LayerSpec) -> Iterator[str]:
     for what, found, needed in parts:
         if found != needed:
             yield f"layer {spec.name!r}: {what}: expected {show(needed)}, found {show(found)}"
+
+
+def input_problems(case: Case) -> Iterator[str]:
+    """Check that layers read what comes before them, and several inputs only where they are put together."""
+    before = {"x"}
+    for spec, names in zip(case.layers, case.inputs, strict=True):
+        if spec.inputs is not None and (not names or not before.issuperset(names)):
+            yield f"layer {spec.name!r}: inputs: expected 'x' or names of layers before it, got {list(names)}"
+        if len(names) > 1 and spec.kind not in MERGES:
+            yield f"layer {spec.name!r}: inputs: expected one for {spec.kind}, got {list(names)}"
+        before.add(spec.name)
 
 
 def show(names: Iterable[str]) -> str:
@@ -209,21 +224,13 @@ def condition_problems(case: Case) -> Iterator[str]:
     """Check that conditions name layers and channels that are there."""
     if case.conditions is None:
         return
-    channels = {name: value.shape[1] for name, value in zip(case.model.names, outputs(case), strict=True)}
+    channels = {name: value.shape[1] for name, value in zip(case.model.names, case.outputs(), strict=True)}
     if not case.conditions or case.output is None:
         yield "conditions: expected one at least, and 'output'"
     for condition in case.conditions:
         for name, kept in condition.items():
             if name not in channels or not kept or not all(0 <= c < channels[name] for c in kept):
                 yield f"conditions: {name!r}: {list(kept)}: no such layer, or not channels that it has"
-
-
-def outputs(case: Case) -> Iterator[Array]:
-    """Give the output of each layer."""
-    a = case.x
-    for layer in case.model:
-        a = layer.forward(a)
-        yield a
 
 
 def expected_problems(case: Case) -> Iterator[str]:

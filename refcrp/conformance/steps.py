@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from refcrp.conformance import equations
@@ -14,7 +15,7 @@ from refcrp.conformance.arithmetic import Arithmetic, Number, positive, total
 from refcrp.conformance.cases import LayerSpec
 from refcrp.conformance.equations import RULES, Reading, Vector
 from refcrp.conformance.matrices import LINEAR, Shape, as_matrix, centring, diagonal, pool_windows
-from refcrp.errors import ParameterError, RuleCompatibilityError, ShapeError, SoftmaxError
+from refcrp.errors import ModelError, ParameterError, RuleCompatibilityError, ShapeError, SoftmaxError
 
 __all__ = ["Step", "numbers_of", "step_of"]
 
@@ -28,8 +29,14 @@ class Step:
     """A layer, for samples of one shape: how values go up, and how relevance comes down."""
 
     shape: Shape  # of the output
-    forward: Callable[[Vector], list[Number]]
-    relevance: Callable[[Vector, Vector], list[Number]]  # (a, R of the output)
+    forward: Callable[..., list[Number]]  # of one input or several
+    relevance: Callable[[Any, Vector], list[Any]]  # (a, R of the output); merges: (all inputs, R), for each
+    merges: bool = False
+    sources: tuple[int, ...] = ()  # which values it reads
+
+    def parts(self, inputs: Sequence[Vector], R: Vector) -> list[list[Number]]:
+        """Give the relevance of each input."""
+        return self.relevance(inputs, R) if self.merges else [self.relevance(inputs[0], R)]
 
 
 def numbers_of(array: npt.NDArray[Any], arithmetic: Arithmetic) -> list[Number]:
@@ -37,9 +44,18 @@ def numbers_of(array: npt.NDArray[Any], arithmetic: Arithmetic) -> list[Number]:
     return [arithmetic.number(value) for value in array.ravel().tolist()]
 
 
-def step_of(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
-    """Make a layer a step for samples of `shape`."""
+def step_of(spec: LayerSpec, shapes: Sequence[Shape], reading: Reading) -> Step:
+    """Make a layer a step for samples of one shape for each input."""
     check_rule(spec)
+    if spec.kind in MERGES:
+        return MERGES[spec.kind](spec, shapes, reading)
+    if len(shapes) != 1:
+        raise ModelError(f"layer {spec.name!r} reads {len(shapes)} inputs; {spec.kind} takes one")
+    return single_step(spec, shapes[0], reading)
+
+
+def single_step(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
+    """Make a layer with one input a step."""
     if spec.kind == "relu":
         step = Step(shape, lambda a: [positive(v) for v in a], relu_relevance(reading))
     elif spec.kind == "flatten":
@@ -71,6 +87,8 @@ def check_rule(spec: LayerSpec) -> None:
         raise SoftmaxError(f"layer {spec.name!r}: relevance is defined on the scores before a softmax")
     if spec.kind == "layer_norm":
         defined = {"layer_norm", "pass"}
+    elif spec.kind in MERGES:
+        defined = {"zero", "epsilon"}
     elif spec.kind in MOVING | MAX_POOLS | set(LINEAR):
         defined = plain | set(RULES) if spec.kind in WEIGHTED else plain
     else:
@@ -150,3 +168,51 @@ def layer_norm_step(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
             r for a_k, R_k in zip(groups(a), groups(R), strict=True) for r in group_relevance(a_k, R_k)
         ],
     )
+
+
+# Several inputs ---------------------------------------------------------------------------------------------
+
+
+def add_step(spec: LayerSpec, shapes: Sequence[Shape], reading: Reading) -> Step:
+    """Give each branch of a sum its part."""
+    if any(shape != shapes[0] for shape in shapes):
+        raise ShapeError(f"add {spec.name!r}: inputs of shapes {list(shapes)}, expected one shape")
+    stabilize = reading.stabilize_epsilon if spec.rule.name == "epsilon" else reading.stabilize
+
+    def divide(branches: Sequence[Vector], R: Vector) -> list[list[Number]]:
+        if reading.mistake == "gradient times input":
+            return [list(R) for _ in branches]
+        return equations.add(branches, R, stabilize)
+
+    def forward(*branches: Vector) -> list[Number]:
+        return [total(values) for values in zip(*branches, strict=True)]
+
+    return Step(shapes[0], forward, divide, merges=True)
+
+
+def concat_step(spec: LayerSpec, shapes: Sequence[Shape], reading: Reading) -> Step:
+    """Give each branch of a concatenation the relevance of its own values."""
+    axis, sizes = spec.settings["axis"] - 1, [math.prod(shape) for shape in shapes]
+    cuts = np.cumsum(sizes)[:-1]
+    places = np.split(np.arange(sum(sizes)), cuts)  # of each input's values among those of all inputs
+    try:
+        merged = np.concatenate([k.reshape(s) for k, s in zip(places, shapes, strict=True)], axis)
+    except ValueError as error:
+        raise ShapeError(f"concat {spec.name!r}: inputs of shapes {list(shapes)}: {error}") from None
+    order = merged.ravel().tolist()
+
+    def forward(*branches: Vector) -> list[Number]:
+        values = [value for branch in branches for value in branch]
+        return [values[k] for k in order]
+
+    def divide(branches: Sequence[Vector], R: Vector) -> list[list[Number]]:
+        R_of = dict(zip(order, R, strict=True))
+        return equations.concat(sizes, [R_of[k] for k in range(len(R))])
+
+    return Step(merged.shape, forward, divide, merges=True)
+
+
+MERGES: Mapping[str, Callable[[LayerSpec, Sequence[Shape], Reading], Step]] = {
+    "add": add_step,
+    "concat": concat_step,
+}

@@ -32,6 +32,7 @@ DESCRIPTION = (
 YES_OR_NO = {"count_include_pad"}  # stored as 0 and 1, which every language reads alike
 ARRAYS = {"input", "relevance_out", "expected", "scale"}
 RULE = "rule."  # what the attributes with a rule's parameters begin with
+INPUTS = "inputs"
 
 
 # Writing ----------------------------------------------------------------------------------------------------
@@ -106,6 +107,8 @@ def write_layer(spec: LayerSpec, group: h5py.Group) -> None:
     """Write one layer: words, settings and rule parameters as attributes, arrays as datasets."""
     for key, value in (("kind", spec.kind), ("name", spec.name), ("rule", spec.rule.name)):
         group.attrs[key] = text(value)
+    if spec.inputs is not None:
+        group.attrs[INPUTS] = text(" ".join(spec.inputs))
     for key, number in spec.rule.parameters.items():
         group.attrs[RULE + key] = float(number)
     for key, setting in spec.settings.items():
@@ -200,10 +203,11 @@ def read_layer(group: h5py.Group) -> LayerSpec:
     found = attributes(group)
     kind, name, rule = found.pop("kind"), found.pop("name"), found.pop("rule")
     parameters = {key.removeprefix(RULE): found.pop(key) for key in sorted(found) if key.startswith(RULE)}
+    inputs = tuple(found.pop(INPUTS).split()) if INPUTS in found else None
     for key in YES_OR_NO & found.keys():
         found[key] = bool(found[key])
     arrays = {key: read_array(dataset) for key, dataset in members_of(group).items()}
-    return LayerSpec(kind, name, RuleSpec(rule, parameters), arrays, found)
+    return LayerSpec(kind, name, RuleSpec(rule, parameters), arrays, found, inputs)
 
 
 def members_of(group: h5py.Group) -> dict[str, Any]:
@@ -288,9 +292,11 @@ def case_as_json(case: Case) -> dict[str, Any]:
 
 def layer_as_json(spec: LayerSpec) -> dict[str, Any]:
     """Give one layer as JSON values."""
+    reads = {} if spec.inputs is None else {"inputs": list(spec.inputs)}
     return {
         "kind": spec.kind,
         "name": spec.name,
+        **reads,
         "rule": {"name": spec.rule.name, **numbers_as_json(spec.rule.parameters)},
         "settings": numbers_as_json(spec.settings),
         "arrays": {key: array_as_json(array) for key, array in spec.arrays.items()},

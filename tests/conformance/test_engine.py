@@ -64,14 +64,14 @@ def test_equal_on_fractions_in_a_dialect(dialect):
 
 
 def test_the_ledger_adds_up_in_float64():
-    """To 1e-12 of what flows on every network; single layers with cancelling denominators as their scale allows."""
+    """To 1e-12 of what flows on every network; where denominators cancel, as the scale allows."""
     networks = 0
     for case in CASES.values():
         _, ledger = explained(case, "refcrp")
         entries = list(ledger.values())
-        for above, below in itertools.pairwise(entries):
+        for above, below in itertools.pairwise(entries) if case.model.is_chain else ():
             np.testing.assert_array_equal(above.passed, below.received)
-        is_network = "network" in case.flags
+        is_network = "network" in case.flags and "zero-denominator" not in case.flags
         networks += is_network
         for entry in entries:
             flow = sum(np.abs(getattr(entry, column)) for column in COLUMNS).max()

@@ -13,6 +13,7 @@ from refcrp.conformance.intervals import Interval
 from refcrp.dialects import DIALECTS
 from refcrp.errors import (
     FeatureError,
+    ModelError,
     NonFiniteError,
     ParameterError,
     RefcrpError,
@@ -393,6 +394,72 @@ def test_sensitivity_sees_cancellation():
 
     assert condition(1.0) < 10
     assert condition(-1 + 2.0**-20) > 2.0**20
+
+
+# Graphs -----------------------------------------------------------------------------------------------------
+
+
+def graph(rng, rule="zero", axis=1):
+    """A sum of three branches of which one is the input, and a concatenation with what the sum has read."""
+    rule = {"rule": rule}
+    conv = layer("conv2d", **rule, arrays={"weight": small(rng, 2, 2, 1, 1), "bias": small(rng, 2)}, **PLAIN)
+    scaled = layer("scale", **rule, arrays={"weight": small(rng, 2)})
+    layers = (
+        replace(conv, inputs=("x",)),
+        replace(scaled, inputs=("x",)),
+        replace(layer("add", **rule), inputs=("scale", "x", "conv2d")),
+        layer("relu"),
+        replace(layer("concat", axis=axis), inputs=("relu", "scale", "x")),
+    )
+    shape = [2, 2, 3, 2]
+    shape[axis] *= 3
+    return case_of(layers, small(rng, 2, 2, 3, 2), relevance_out=small(rng, *shape))
+
+
+@pytest.mark.parametrize("rule", ["zero", "epsilon"])
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_graphs_are_equal_to_the_engine(rng, rule, axis):
+    for dialect in ("refcrp", "zennit", "innvestigate", "relevance-propagation-jl"):
+        case = graph(rng, rule, axis)
+        exact = explain(case, dialect)
+        assert (exact == engine(case, dialect=dialect)).all()
+        np.testing.assert_allclose(explain(case, dialect, exact=False), rounded(exact), rtol=1e-9, atol=1e-6)
+
+
+def test_a_residual_block_by_hand():
+    body = layer("dense", arrays={"weight": [[3, 4], [5, 6]], "bias": [7, 8]})
+    layers = (body, replace(layer("add"), inputs=("x", "dense")), layer("relu"))
+    case = case_of(layers, [[1, 2], [1, 2]], relevance_out=np.eye(2))
+    E = F(1e-9)  # of the sum; then that of the dense layer
+    first = [1 / (19 + E) + 18 / (19 + E) * 3 / (18 + E), 18 / (19 + E) * 8 / (18 + E)]
+    second = [25 / (27 + E) * 5 / (25 + E), 2 / (27 + E) + 25 / (27 + E) * 12 / (25 + E)]
+    assert explain(case).tolist() == [first, second]
+    np.testing.assert_allclose(rounded(explain(case)), [[4 / 19, 8 / 19], [5 / 27, 14 / 27]], rtol=1e-8)
+    assert by_mistake(case, "gradient times input").tolist() == [[4, 8], [5, 14]]
+    masked = explain(replace(case, relevance_out=None, output=(0, 1), conditions=({"dense": [0]},)))
+    assert masked.tolist() == [first, [0, 2 / (27 + E)]]  # what flows around the layer stays
+
+
+def test_graphs_that_do_not_fit_are_refused(rng):
+    case = graph(rng)
+    *others, last = case.layers
+
+    def reading(spec, *names):
+        return replace(case, layers=(*others, replace(spec, inputs=names)))
+
+    with pytest.raises(UnknownLayerError, match="layer 'concat' reads 'rel'; did you mean 'relu'"):
+        explain(reading(last, "rel", "x"))
+    with pytest.raises(ModelError, match="'flatten' reads 2 inputs; flatten takes one"):
+        explain(reading(layer("flatten"), "relu", "x"))
+    with pytest.raises(RuleCompatibilityError, match="'zplus' is not defined on add"):
+        explain(reading(layer("add", "zplus"), "relu", "x"))
+    pooled = replace(layer("global_avg_pool"), inputs=("relu",))
+    for merge in (layer("add"), layer("concat", axis=1)):
+        layers = (*others, pooled, replace(merge, inputs=("global_avg_pool", "x")))
+        with pytest.raises(ShapeError, match=f"{merge.kind} '{merge.kind}': inputs of shapes"):
+            explain(replace(case, layers=layers))
+    with pytest.raises(ParameterError, match="'captum' lacks concat"):
+        explain(case, "captum")
 
 
 # Mistakes ---------------------------------------------------------------------------------------------------

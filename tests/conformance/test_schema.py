@@ -27,7 +27,9 @@ HERE = f"vectors/{NAME}"
 
 @pytest.fixture
 def path(tmp_path):
-    write_vectors([BUILT_IN[NAME], BUILT_IN["crp-one-pixel-channels"]], tmp_path / "some.h5")
+    write_vectors(
+        [BUILT_IN[name] for name in (NAME, "crp-one-pixel-channels", "residual-hand-1")], tmp_path / "some.h5"
+    )
     return tmp_path / "some.h5"
 
 
@@ -60,6 +62,8 @@ def with_nan(values):
 
 CRP = "vectors/crp-one-pixel-channels"
 LAYER = f"{HERE}/layers/00"
+GRAPH = "vectors/residual-hand-1"
+SUM = f"{GRAPH}/layers/01"
 TEXT = np.bytes_
 
 SPOILT = {
@@ -100,6 +104,12 @@ SPOILT = {
         lambda file: (file[CRP].__delitem__("output"), put(file[CRP], "relevance_out", np.ones((1, 3)))),
         "conditions: expected one at least, and 'output'",
     ),
+    "inputs": (attribute("inputs", TEXT("x bodi"), SUM), r"inputs: expected 'x' or names of layers before it, got \['x', 'bodi'\]"),
+    "inputs not before": (attribute("inputs", TEXT("x relu"), SUM), "inputs: expected 'x' or names"),
+    "inputs none": (attribute("inputs", TEXT(" "), SUM), r"names of layers before it, got \[\]"),
+    "inputs several": (attribute("inputs", TEXT("sum x"), f"{GRAPH}/layers/02"), "inputs: expected one for relu"),
+    "inputs unread": (attribute("inputs", TEXT("x x"), SUM), "layers: no layer reads 'body'"),
+    "axis": (attribute("axis", 1, SUM), "settings: expected none, found axis"),
     "two layers of a name": (attribute("name", TEXT("conv1"), f"{CRP}/layers/02"), "different names"),
     "no checksum": (
         lambda file: (file[HERE].move("input", "old"), file[HERE].create_dataset("input", data=file[HERE]["old"])),

@@ -26,6 +26,7 @@ ONE, OUTPUT = (
     ("zennit-crp", "captum", "innvestigate", "lrp-toolbox", "montavon-tutorial"),
 )
 ZENNITS = ("zennit", "zennit-crp")
+MERGELESS = ("lrp-toolbox", "montavon-tutorial")
 WINNER = (*ZENNITS, "innvestigate")
 HAND = {
     "zero-bias": {"all": [1.5, -1]},
@@ -48,6 +49,10 @@ HAND = {
     "batch-norm": {"all": [3 / 5], ZENNITS: [1], ("innvestigate", "lrp-toolbox", "montavon-tutorial"): None},
     "layer-norm": {"all": None, ("refcrp", "relevance-propagation-jl"): [-1.5, 4.5]},
     "seed": {ONE: [1 / 2, 1 / 2], OUTPUT: [1, 1]},
+    "residual": {"all": [4 / 19, 8 / 19, 5 / 27, 14 / 27], MERGELESS: None},
+    "add-zero-sum": {"all": [2e9, -2e9], ZENNITS: [2e6, -2e6], "innvestigate": [2e7, -2e7], MERGELESS: None},
+    "add-epsilon": {"all": [(4 + 2 - 8) / -2.5], MERGELESS: None},
+    "concat": {"all": [4 / 2 + 2, 3 * 2 / 2 + 1], ("captum", *MERGELESS): None},
     "crp": {ONE: [1 / 2, 0, 0, 1 / 2, 1 / 2, 1 / 2], OUTPUT: [1, 0, 0, 1, 1, 1]},
 }  # fmt: skip
 
@@ -114,6 +119,15 @@ def test_conditions_of_several_kinds():
     assert any(len(c.x) > 1 and len(c.conditions) > 1 for c in BUILT_IN.values() if c.conditions)
 
 
+def test_graphs_of_several_kinds():
+    graphs = [c for c in BUILT_IN.values() if "merge" in c.flags]
+    assert len(graphs) > 40
+    assert any(len(names) == 3 for c in graphs for names in c.inputs)
+    assert any(c.conditions for c in graphs)
+    assert any(not c.model.is_chain and "conv2d" in c.words and "add" in c.words for c in graphs)
+    assert {spec.settings["axis"] for c in graphs for spec in c.layers if spec.kind == "concat"} == {1, 2, 3}
+
+
 def test_cases_are_shared_and_so_read_only():
     case = BUILT_IN["zplus-bias-hand-1"]
     with pytest.raises(ValueError, match="read-only"):
@@ -131,9 +145,7 @@ def script(monkeypatch):
 def test_the_file_is_what_the_script_makes(script):
     """The inputs of all vectors but networks, whose search takes a while; the whole of every thirtieth."""
     made = [case for part in script.PARTS if part.__name__ != "vectors_networks" for case in part.cases()]
-    networks = {case.id for case in BUILT_IN.values() if case.id.startswith(("net-", "crp-"))} - {
-        "crp-hand-1"
-    }
+    networks = {name for name in BUILT_IN if name.startswith(("net-", "crp-"))} - {case.id for case in made}
     assert {case.id for case in made} == BUILT_IN.keys() - networks
     for case in made:
         assert_same_network(case, BUILT_IN[case.id])
@@ -151,7 +163,7 @@ def test_networks_expect_what_is_right(name):
 
 # Files ------------------------------------------------------------------------------------------------------
 
-SOME = ("zplus-bias-hand-1", "conv-everything-zbox", "avg-pool-padding-not-counted-zero", "batch-norm-maps-epsilon", "layer-norm-maps-layer-norm", "net-lenet-epsilon-gamma-box", "crp-lenet-several", "dense-parameter-alpha3beta2")  # fmt: skip
+SOME = ("zplus-bias-hand-1", "conv-everything-zbox", "avg-pool-padding-not-counted-zero", "batch-norm-maps-epsilon", "layer-norm-maps-layer-norm", "net-lenet-epsilon-gamma-box", "crp-lenet-several", "dense-parameter-alpha3beta2", "concat-height-epsilon", "crp-residual-sum", "residual-hand-1")  # fmt: skip
 
 
 @pytest.fixture
@@ -163,6 +175,7 @@ def assert_same_network(a, b):
     assert (a.id, a.reason, a.output, a.conditions) == (b.id, b.reason, b.output, b.conditions)
     for mine, theirs in zip(a.layers, b.layers, strict=True):
         assert (mine.kind, mine.name, mine.rule) == (theirs.kind, theirs.name, theirs.rule)
+        assert mine.inputs == theirs.inputs
         assert mine.settings == theirs.settings
         assert {k: type(v) for k, v in mine.settings.items()} == {k: type(v) for k, v in theirs.settings.items()}  # fmt: skip
         assert mine.arrays.keys() == theirs.arrays.keys()
@@ -309,6 +322,7 @@ def test_json_holds_everything(some):
                 spec.rule.name,
             )
             assert {k: float.fromhex(v) for k, v in layer["rule"].items()} == dict(spec.rule.parameters)
+            assert layer.get("inputs") == (None if spec.inputs is None else list(spec.inputs))
             assert layer["arrays"].keys() == spec.arrays.keys()
             for key, array in spec.arrays.items():
                 np.testing.assert_array_equal(array_of(layer["arrays"][key]), array)

@@ -52,10 +52,46 @@ class AnyBatchNorm(nn.BatchNorm2d):  # type: ignore[misc, unused-ignore]
         """Take either."""
 
 
-def network(case: Case) -> nn.Sequential:
+class Sum(nn.Module):  # type: ignore[misc, unused-ignore]
+    """The sum of inputs that come stacked along the last axis, so that hooks see one input."""
+
+    def forward(self, stacked: torch.Tensor) -> torch.Tensor:
+        """Add."""
+        return stacked.sum(-1)
+
+
+class Concat(nn.Module):  # type: ignore[misc, unused-ignore]
+    """Inputs side by side."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Put them together."""
+        return torch.cat(inputs, self.axis)
+
+
+class Net(nn.Sequential):  # type: ignore[misc, unused-ignore]
+    """Modules that read each other's outputs."""
+
+    def __init__(self, modules: OrderedDict[str, nn.Module], inputs: Sequence[Sequence[str]]) -> None:
+        super().__init__(modules)
+        self.inputs = inputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute the output."""
+        values = {"x": x}
+        for (name, layer), names in zip(self.named_children(), self.inputs, strict=True):
+            read = [values[source] for source in names]
+            x = values[name] = layer(torch.stack(read, -1)) if isinstance(layer, Sum) else layer(*read)
+        return x
+
+
+def network(case: Case) -> nn.Module:
     """Give the network of a case, its modules called as the layers are."""
     modules = OrderedDict((spec.name, module(spec)) for spec in case.layers)
-    net = nn.Sequential(modules).to(tensor(case.x).dtype)
+    net = Net(modules, case.inputs).to(tensor(case.x).dtype)
     for spec in case.layers:
         values = {PARAMETERS.get(name, name): tensor(value) for name, value in spec.arrays.items()}
         if spec.kind == "scale":
@@ -96,6 +132,8 @@ MODULES: Mapping[str, Callable[[LayerSpec], nn.Module]] = {
     "global_avg_pool": lambda _: nn.AdaptiveAvgPool2d(1),
     "relu": lambda _: nn.ReLU(),
     "flatten": lambda _: nn.Flatten(),
+    "add": lambda _: Sum(),
+    "concat": lambda spec: Concat(spec.settings["axis"]),
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from refcrp.arrays import Array
 from refcrp.conformance import NotSupported
-from refcrp.conformance.adapters.as_torch import needed_for, network, tensor
+from refcrp.conformance.adapters.as_torch import Sum, needed_for, network, tensor
 from refcrp.conformance.cases import Case, LayerSpec
 
 with needed_for("captum"):
@@ -19,7 +19,7 @@ with needed_for("captum"):
     from captum.attr._utils import lrp_rules as rules
     from torch import nn
 
-__all__ = ["FlatteningChain", "explain"]
+__all__ = ["FlatteningNet", "explain"]
 
 RULES: Mapping[str, Callable[..., rules.PropagationRule]] = {
     "zero": rules.EpsilonRule,  # whose default, 1e-9, is the stabilizer of the others
@@ -30,18 +30,33 @@ RULES: Mapping[str, Callable[..., rules.PropagationRule]] = {
 }
 
 
-class FlatteningChain(nn.Sequential):  # type: ignore[misc, unused-ignore] # Any where torch is not installed
-    """Modules one after the other. Flattening is none of them: Captum has no rule for it."""
+class Addition(nn.Module):  # type: ignore[misc, unused-ignore] # Any where torch is not installed
+    """Captum's Addition_Module, for more than two inputs, too."""
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Add."""
+        return sum(inputs[1:], inputs[0])
+
+
+class FlatteningNet(nn.Sequential):  # type: ignore[misc, unused-ignore]
+    """The modules of a case. Flattening is none of them: Captum has no rule for it."""
 
     def __init__(self, case: Case) -> None:
-        modules = network(case).named_children()
+        modules = (
+            (name, Addition() if isinstance(m, Sum) else m) for name, m in network(case).named_children()
+        )
         super().__init__(OrderedDict((name, m) for name, m in modules if not isinstance(m, nn.Flatten)))
-        self.steps = [None if spec.kind == "flatten" else spec.name for spec in case.layers]
+        self.steps = [
+            (spec.name, spec.kind == "flatten", names)
+            for spec, names in zip(case.layers, case.inputs, strict=True)
+        ]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the output."""
-        for name in self.steps:
-            x = x.flatten(1) if name is None else getattr(self, name)(x)
+        values = {"x": x}
+        for name, flattens, names in self.steps:
+            read = [values[source] for source in names]
+            x = values[name] = read[0].flatten(1) if flattens else getattr(self, name)(*read)
         return x
 
 
@@ -68,15 +83,17 @@ def explain(case: Case) -> Array:
     """Give the relevance of the input; at an output neuron it starts as the neuron's value."""
     if case.conditions is not None:
         raise NotSupported("Captum has no conditions")
-    chain = FlatteningChain(case)
+    if any(spec.kind == "concat" for spec in case.layers):
+        raise NotSupported("Captum has no rule for a concatenation")
+    net = FlatteningNet(case)
     for spec in case.layers:
         if spec.kind not in ("relu", "flatten"):
-            getattr(chain, spec.name).rule = rule(spec)
+            getattr(net, spec.name).rule = rule(spec)
     x = tensor(case.x).requires_grad_()
     if case.relevance_out is None:
-        relevance = LRP(chain).attribute(x, target=list(case.output or ()))
+        relevance = LRP(net).attribute(x, target=list(case.output or ()))
     else:
-        relevance = LRPOf(chain, tensor(case.relevance_out)).attribute(x)
+        relevance = LRPOf(net, tensor(case.relevance_out)).attribute(x)
     return np.asarray(relevance.detach())
 
 

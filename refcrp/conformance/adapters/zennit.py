@@ -21,8 +21,13 @@ with needed_for("zennit"):
 
 __all__ = ["composite", "explain"]
 
-WITHOUT_WEIGHT = ("avg_pool", "global_avg_pool")
-BY_GRADIENT = ("max_pool", "global_max_pool", "flatten")  # zennit's composites leave them to autograd
+WITHOUT_WEIGHT = ("avg_pool", "global_avg_pool", "add")
+BY_GRADIENT = (
+    "max_pool",
+    "global_max_pool",
+    "flatten",
+    "concat",
+)  # zennit's composites leave them to autograd
 PASSED = ("relu", "batch_norm")  # zennit's composites pass relevance through them
 RULES: Mapping[str, Callable[..., Hook]] = {
     "zero": rules.Epsilon,  # whose default, 1e-6, is the stabilizer of the others

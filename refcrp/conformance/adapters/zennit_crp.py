@@ -43,5 +43,7 @@ def explain(case: Case) -> Array:
         else:
             conditions, R = [layers] * len(case.x), tensor(case.relevance_out)
         x = tensor(case.x).requires_grad_()
-        maps.append(attribution(x, conditions, composite(case), init_rel=R).heatmap.numpy())
+        maps.append(
+            attribution(x, conditions, composite(case), init_rel=R, exclude_parallel=False).heatmap.numpy()
+        )
     return np.concatenate(maps)
