@@ -14,12 +14,12 @@ from typing import NoReturn
 import numpy as np
 
 import refcrp
+from refcrp import commands as conformance_commands
 from refcrp import presets
 from refcrp.arrays import Array
 from refcrp.canonization import canonize, strip_softmax
 from refcrp.checks import show_shape
 from refcrp.composite import Composite
-from refcrp.conformance import command
 from refcrp.crp import CRP
 from refcrp.datasets import load_digits
 from refcrp.errors import ParameterError, RefcrpError, UnknownLayerError
@@ -148,7 +148,7 @@ def make_parser() -> argparse.ArgumentParser:
     convert.add_argument("model", help="a model file")
     convert.add_argument("out", type=Path, help="the HDF5 file to write")
 
-    command.add(commands)
+    conformance_commands.add(commands)
     return parser
 
 

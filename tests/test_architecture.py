@@ -37,6 +37,7 @@ ROOMS = [
     ["io", "datasets", "heatmaps", "images"],
     ["conformance"],
     ["__init__"],
+    ["commands"],
     ["cli"],
     ["__main__"],
 ]
@@ -137,3 +138,17 @@ def test_no_module_is_called_like_a_public_name():
 
 def test_import_alone_loads_nothing_more():
     assert not modules_after("import refcrp") & {"numpy", "scipy", "h5py", "matplotlib"}
+
+
+def test_explaining_the_built_in_model_loads_no_importer_and_no_checker():
+    loaded = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import refcrp.cli, refcrp, sys; refcrp.load_model('lenet5'); print(*sys.modules)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert not {"refcrp.conformance", "refcrp.io.keras", "refcrp.io.onnx"} & set(loaded)

@@ -4,25 +4,16 @@ import sys
 
 import numpy as np
 import pytest
+from command_line import run
 from PIL import Image
 
 import refcrp as rc
-from refcrp import cli
 from refcrp import layers as L
 
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def run(capsys, *arguments):
-    try:
-        status = cli.main([str(a) for a in arguments])
-    except SystemExit as stop:
-        status = stop.code
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 def test_explain_with_no_arguments(capsys, tmp_path):

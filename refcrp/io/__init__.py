@@ -28,7 +28,7 @@ def load_model(source: str | PathLike[str]) -> Model:
     ModelFormatError
         If the file is not there or cannot be read as a model; names file, group, and what was expected.
     """
-    from refcrp.io import hdf5, keras, onnx  # noqa: PLC0415 - h5py is imported where it is used
+    from refcrp.io import hdf5  # noqa: PLC0415 - h5py is imported where it is used
 
     if fspath(source) in BUILT_IN:
         with as_file(files("refcrp_data") / f"{fspath(source)}.h5") as path:
@@ -38,6 +38,8 @@ def load_model(source: str | PathLike[str]) -> Model:
         raise ModelFormatError(f"{fspath(source)}: no such file, nor a built-in model ({names})")
     if not Path(source).is_file():
         raise ModelFormatError(f"{fspath(source)}: not a file")
+    from refcrp.io import keras, onnx  # noqa: PLC0415 - the built-in model needs neither
+
     if onnx.is_onnx(Path(source)):
         return onnx.read_onnx(Path(source))
     if keras.is_keras(Path(source)):

@@ -51,7 +51,9 @@ def read_onnx(path: Path, input_shape: Sample | None = None) -> Model:
     try:
         from onnx import ModelProto  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
     except ImportError as error:
-        raise MissingDependencyError(f"reading ONNX needs the package onnx: {error}") from error
+        raise MissingDependencyError(
+            f"reading ONNX needs the package onnx: pip install 'refcrp[onnx]' ({error})"
+        ) from error
     if path.stat().st_size > MAX_BYTES:
         raise ModelFormatError(f"{path}: more than {MAX_BYTES} bytes, which no ONNX file has")
     message = ModelProto()

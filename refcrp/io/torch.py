@@ -77,7 +77,9 @@ def needed_torch() -> Any:
         import torch  # noqa: PLC0415
         import torch.fx  # noqa: PLC0415
     except ImportError as error:
-        raise MissingDependencyError(f"from_torch needs PyTorch: {error}") from error
+        raise MissingDependencyError(
+            f"from_torch needs PyTorch: pip install 'refcrp[torch]' ({error})"
+        ) from error
     return torch
 
 

@@ -1,4 +1,7 @@
-"""The commands ``refcrp verify`` and ``refcrp vectors``."""
+"""The commands ``refcrp verify`` and ``refcrp vectors``.
+
+`refcrp.conformance` is imported when one of them runs, so that the others start without it.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from refcrp.conformance import check, load_vectors
-from refcrp.conformance.report import FORMATS, report_path
-from refcrp.conformance.schema import lint
-from refcrp.conformance.vectors import vectors_as_json
 from refcrp.dialects import DIALECTS
 from refcrp.errors import ParameterError
 
@@ -46,7 +45,10 @@ def add_verify(commands: Any) -> None:
     )
     verify.add_argument("--dtype", choices=("float32", "float64"), default="float64", help="default: float64")
     verify.add_argument(
-        "--report", type=Path, metavar="FILE", help=f"write a report too; by its ending, {', '.join(FORMATS)}"
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="write a report too; by its ending, .html, .md, .json, .txt",
     )
     verify.add_argument(
         "--select",
@@ -68,6 +70,9 @@ def add_verify(commands: Any) -> None:
 
 def run_verify(options: argparse.Namespace) -> int:
     """Check an adapter; gives 0 if all is right, 1 if anything is not."""
+    from refcrp.conformance import check, load_vectors  # noqa: PLC0415 - see above
+    from refcrp.conformance.report import report_path  # noqa: PLC0415
+
     if options.report is not None and not report_path(options.report).parent.is_dir():
         raise ParameterError(f"--report {options.report}: there is no folder {options.report.parent}")
     report = check(
@@ -100,6 +105,8 @@ def add_vectors(commands: Any) -> None:
 
 def run_lint(options: argparse.Namespace) -> int:
     """Print what is wrong with a file; gives 1 if anything is."""
+    from refcrp.conformance.schema import lint  # noqa: PLC0415 - see above
+
     if not options.file.is_file():
         raise ParameterError(f"{options.file}: no such file")
     problems = lint(options.file)
@@ -111,6 +118,9 @@ def run_lint(options: argparse.Namespace) -> int:
 
 def run_export(options: argparse.Namespace) -> int:
     """Write test vectors as JSON."""
+    from refcrp.conformance import load_vectors  # noqa: PLC0415 - see above
+    from refcrp.conformance.vectors import vectors_as_json  # noqa: PLC0415
+
     cases = load_vectors(options.vectors)
     options.file.write_text(vectors_as_json(cases) + "\n", encoding="utf-8")
     print(f"{len(cases)} vectors  {options.file}")

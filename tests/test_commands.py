@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 import pytest
+from command_line import run
 
-from refcrp import cli
 from refcrp.conformance import load_vectors
 from refcrp.conformance.vectors import write_vectors
 
@@ -24,15 +24,6 @@ def some(tmp_path_factory):
     chosen = [case for case in load_vectors() if "gamma" in case.id or "zplus" in case.id]
     write_vectors(chosen[::4], path)
     return path
-
-
-def run(capsys, *arguments):
-    try:
-        status = cli.main([str(a) for a in arguments])
-    except SystemExit as stop:
-        status = stop.code
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 def test_refcrp_passes_its_own_check(capsys, some):
