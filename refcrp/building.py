@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from refcrp.checks import as_sample_shape
 from refcrp.errors import ModelError
 from refcrp.layers import Add, Concat, Layer
-from refcrp.model import INPUT, Model, Node, as_sample_shape
+from refcrp.model import INPUT, Model, Node
 
 __all__ = ["Parallel", "Residual", "Sequential"]
 

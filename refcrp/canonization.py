@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
+from refcrp.folding import fold_into_next, fold_into_previous
+from refcrp.layers import (
+    Add,
+    Concat,
+    Dropout,
+    Flatten,
+    Identity,
+    Permute,
+    Reshape,
+    SampleNorm,
+    Softmax,
+    WeightedLayer,
+)
+from refcrp.layers.norm import Affine
+from refcrp.model import INPUT, Model, Node
 
-from refcrp.arrays import Array
-from refcrp.layers import Conv2d, ConvTranspose2d, Dense, Softmax, WeightedLayer
-from refcrp.layers.norm import ChannelwiseAffine
-from refcrp.model import INPUT, Model
-
-__all__ = ["canonize", "strip_softmax"]
-
-Linear = Conv2d | ConvTranspose2d | Dense
+__all__ = ["canonize", "flatten", "remainders", "strip_softmax"]
 
 
 def strip_softmax(model: Model) -> Model:
@@ -35,75 +43,132 @@ def strip_softmax(model: Model) -> Model:
     return model
 
 
-def canonize(model: Model) -> Model:
-    """Fold every batch normalisation and scale into the convolution or dense layer beside it.
+def flatten(model: Model) -> Model:
+    """Take out the layers that compute nothing, so that each index is one of a layer that does something.
 
-    Rules then see one linear layer where the network computes one. It goes into the layer before it; where
-    that is none of these, has an activation function or other readers, into the one after it, unless that
-    pads (padding is zero after the scale, not before it). Otherwise it stays as it is.
+    These are Identity, Dropout, Add and Concat of a single input, and Flatten, Reshape and Permute that leave
+    the shape as it is, where it is known. A model of nothing else keeps its last layer. (Nested models need
+    nothing of the kind: `Sequential` gives their layers dotted names in one list.)
+
+    Returns
+    -------
+    Model
+        Computes the same, bit for bit; names stay.
+    """
+    idle = [k for k in range(len(model)) if does_nothing(model, k)]
+    removed = idle[:-1] if len(idle) == len(model) else idle
+    return model.rewritten(dict.fromkeys(removed))
+
+
+def does_nothing(model: Model, k: int) -> bool:
+    """Say whether the output of layer `k` is what it reads, known from the settings and shapes."""
+    layer, sources = model[k], model.nodes[k].sources
+    if isinstance(layer, (Add, Concat)):
+        return len(sources) == 1
+    if isinstance(layer, Permute):
+        return layer.axes == tuple(range(len(layer.axes)))
+    if isinstance(layer, (Flatten, Reshape)):
+        shape = model.input_shape if sources == (INPUT,) else model.shapes[sources[0]]
+        return shape is not None and None not in shape and layer.output_shape(shape) == shape
+    return isinstance(layer, (Identity, Dropout))
+
+
+def canonize(model: Model) -> Model:
+    """Fold normalisations and scales into the convolution or dense layer beside them, as far as they can be.
+
+    Rules then see one linear layer where the network computes one.
+
+    - `LayerNorm`, `GroupNorm` and `InstanceNorm` are split: the normalisation keeps its name, its affine part
+      becomes a `Scale` called ``name.scale``. Under `LayerNormRule` and `ZeroRule` relevance stays the same.
+    - `BatchNorm` and `Scale` go into the convolution, transposed convolution or dense layer before them;
+      where that has an activation function or other readers, or there is none, into the one after them, if it
+      alone reads them. If they shift, that one must neither pad (padding is zero after the shift, not before
+      it) nor be transposed.
+    - What is left stays as it is; `remainders` says what and why.
+
+    Under `ZeroRule` it makes no difference, but for the stabilizers, whether a scale is folded or not; other
+    rules look at the weights, and mean those of the whole linear map. The bounds of `ZBoxRule` are those of
+    the folded layer's input.
 
     Returns
     -------
     Model
         Computes the same, up to rounding; folded layers keep the name of the one they went into.
     """
-    folded: Model | None = model
-    while folded is not None:
-        model, folded = (
-            folded,
-            next((m for k in range(len(folded)) if (m := without_affine(folded, k))), None),
+    canonized: Model | None = split_norms(model)
+    while canonized is not None:
+        model = canonized
+        canonized = next(
+            (m for k in range(len(model)) for m in folded(model, k) if isinstance(m, Model)), None
         )
     return model
 
 
-def without_affine(model: Model, k: int) -> Model | None:
-    """Fold layer `k`, if it is affine, into the one before or after it; None if that cannot be."""
+def remainders(model: Model) -> tuple[tuple[str, str], ...]:
+    """Say which layers `canonize` leaves though they are affine, and why.
+
+    Returns
+    -------
+    tuple of (name, reason)
+        Of each `BatchNorm` and `Scale` in the canonized model, in its order.
+    """
+    model = canonize(model)
+    reasons = [list(folded(model, k)) for k in range(len(model))]
+    return tuple(
+        (name, "; ".join(map(str, why))) for name, why in zip(model.names, reasons, strict=True) if why
+    )
+
+
+def split_norms(model: Model) -> Model:
+    """Make the affine part of each normalisation of single samples a layer of its own."""
+    nodes: list[Node] = []
+    place = {INPUT: INPUT}  # where the output of an old node is found among the new ones
+    for k, node in enumerate(model.nodes):
+        layer, sources = node.layer, tuple(place[source] for source in node.sources)
+        if isinstance(layer, SampleNorm) and layer.scaling is not None:
+            nodes.append(Node(node.name, layer.without_scaling(), sources))
+            name = free_name(f"{node.name}.scale", model)
+            nodes.append(Node(name, replace(layer.scaling, name=name), (len(nodes) - 1,)))
+        else:
+            nodes.append(Node(node.name, layer, sources))
+        place[k] = len(nodes) - 1
+    return replace(model, nodes=tuple(nodes))
+
+
+def free_name(name: str, model: Model) -> str:
+    """Give a name that no layer has: this one, or with as many underscores as it takes."""
+    while name in model.names:
+        name += "_"
+    return name
+
+
+def folded(model: Model, k: int) -> Iterator[Model | str]:
+    """Fold layer `k`, if it is affine, into the one before, and into the one after; or say why not."""
     layer = model[k]
-    if not isinstance(layer, ChannelwiseAffine):
-        return None
+    if isinstance(layer, Affine):
+        yield folded_before(model, k, layer)
+        yield folded_after(model, k, layer)
+
+
+def folded_before(model: Model, k: int, affine: Affine) -> Model | str:
+    """Fold layer `k` into the one before it; or say why that cannot be."""
     (source,) = model.nodes[k].sources
-    before = model[source] if source != INPUT and model.readers(source) == [k] else None
-    if isinstance(before, (Conv2d, ConvTranspose2d, Dense)) and before.nonlinearity is None:
-        return model.rewritten({source: fold(layer, before), k: None})
+    if source == INPUT:
+        return "it reads the model's input"
+    if model.readers(source) != [k]:
+        return f"others read {model.names[source]} too"
+    linear = fold_into_previous(affine, model[source])
+    if isinstance(linear, str):
+        return f"{model.names[source]} before it {linear}"
+    return model.rewritten({source: linear, k: None})
+
+
+def folded_after(model: Model, k: int, affine: Affine) -> Model | str:
+    """Fold layer `k` into the one after it; or say why that cannot be."""
     readers = model.readers(k)
-    after = model[readers[0]] if len(readers) == 1 else None
-    if isinstance(after, Dense) or (isinstance(after, Conv2d) and after.window.padding == (0, 0)):
-        return model.rewritten({k: None, readers[0]: fold_into_next(layer, after)})
-    return None
-
-
-def fold(affine: ChannelwiseAffine, linear: Linear) -> Linear:
-    """Scale · (W x + b) + shift = (scale W) x + (scale b + shift)."""
-    scale, shift = affine.weight, affine.bias
-    assert scale is not None
-    weight = linear.weight
-    if isinstance(linear, ConvTranspose2d):  # (in, out / groups, kh, kw)
-        by_group = weight.reshape(linear.groups, -1, *weight.shape[1:])
-        weight = (by_group * scale.reshape(linear.groups, 1, -1, 1, 1)).reshape(weight.shape)
-    else:
-        weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
-    bias: Array | None = None if linear.bias is None else scale * linear.bias
-    if shift is not None:
-        bias = shift if bias is None else bias + shift
-    return replace(linear, weight=weight, bias=bias)
-
-
-def fold_into_next(affine: ChannelwiseAffine, linear: Conv2d | Dense) -> Conv2d | Dense:
-    """W (scale · x + shift) + b = (W scale) x + (W shift + b)."""
-    scale, shift = affine.weight, affine.bias
-    assert scale is not None
-    if isinstance(linear, Dense):
-        by_input, shift_by_input = scale, shift
-    else:  # each output sees the channels of its group
-        by_group = (linear.groups, 1, -1)
-        outputs = len(linear.weight) // linear.groups
-        spread = (linear.groups, outputs, linear.weight.shape[1])
-        by_input = np.broadcast_to(scale.reshape(by_group), spread).reshape(len(linear.weight), -1, 1, 1)
-        shift_by_input = shift
-        if shift is not None:
-            shift_by_input = np.broadcast_to(shift.reshape(by_group), spread).reshape(by_input.shape)
-    bias = linear.bias
-    if shift_by_input is not None:
-        moved = (linear.weight * shift_by_input).reshape(len(linear.weight), -1).sum(axis=1)
-        bias = moved if bias is None else bias + moved
-    return replace(linear, weight=linear.weight * by_input, bias=bias)
+    if len(readers) != 1:
+        return f"{len(readers)} layers read it" if readers else "it gives the model's output"
+    linear = fold_into_next(affine, model[readers[0]])
+    if isinstance(linear, str):
+        return f"{model.names[readers[0]]} after it {linear}"
+    return model.rewritten({k: None, readers[0]: linear})

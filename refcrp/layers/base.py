@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -210,6 +211,10 @@ class Layer(ABC):
         for name, array in given.items():
             checked = as_array(array, f"{owner}: {name}", common.dtype)
             object.__setattr__(self, name, freeze(like(checked, common)))
+
+    def __reduce__(self) -> tuple[Any, tuple[()]]:
+        """Pickle what it was made from, so that parameters are read-only again afterwards."""
+        return partial(type(self), **{f.name: getattr(self, f.name) for f in fields(self) if f.init}), ()
 
     def __repr__(self) -> str:
         details = [d for d in (self.summary(), f"name={self.name!r}" if self.name else "") if d]

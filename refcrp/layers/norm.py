@@ -1,4 +1,4 @@
-"""Normalisation that is an affine map over channels at inference."""
+"""Affine maps, value by value: scaling, and normalisation that is no more at inference."""
 
 from __future__ import annotations
 
@@ -8,57 +8,77 @@ from typing import ClassVar
 import numpy as np
 
 from refcrp.arrays import Array, freeze, like
-from refcrp.checks import Shape, check_number, check_shape
+from refcrp.checks import Shape, as_integer, check_number, check_shape
 from refcrp.errors import ArrayTypeError, ParameterError, ShapeError
 from refcrp.layers.base import NormalizationLayer, array_field
 from refcrp.layers.linear import LinearLayer
 
-__all__ = ["BatchNorm", "ChannelwiseAffine", "Scale", "along_channels"]
+__all__ = ["Affine", "BatchNorm", "Scale", "along_channels"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ChannelwiseAffine(LinearLayer):
-    """z = W_c x + b_c: one weight and one bias a channel (axis 1), or a feature."""
+class Affine(LinearLayer):
+    """z = w x + b, value by value: w and b go along some axes of x, and are the same along the others."""
 
     keeps_size: ClassVar[bool] = True
 
     @property
-    def channels(self) -> int:
-        """How many channels the layer takes."""
+    def axis(self) -> int:
+        """The first axis of the input that the parameters go along; negative from the end."""
+        return 1
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The lengths of the axes that the parameters go along."""
         assert self.weight is not None
-        return len(self.weight)
+        return self.weight.shape
+
+    def is_by_channel(self, sample_axes: int) -> bool:
+        """Say whether samples of so many axes get one weight for each channel, or feature."""
+        return len(self.lengths) == 1 and self.axis in (1, -sample_axes)
+
+    def along(self, parameter: Array, ndim: int) -> Array:
+        """Give a parameter the shape in which it broadcasts along its axes of an input of `ndim`."""
+        return parameter.reshape(*parameter.shape, *[1] * (ndim - self.axis % ndim - parameter.ndim))
 
     def linear(self, x: Array, weight: Array | None, bias: Array | None) -> Array:
-        """z = W x + b."""
+        """z = w x + b."""
         assert weight is not None
-        z = x * along_channels(weight, x.ndim)
-        return np.asarray(z if bias is None else z + along_channels(bias, x.ndim))
+        z = x * self.along(weight, x.ndim)
+        return np.asarray(z if bias is None else z + self.along(bias, x.ndim))
 
     def transpose(self, s: Array, weight: Array | None, input_shape: tuple[int, ...]) -> Array:
         """W s."""
         assert weight is not None
-        return np.asarray(s * along_channels(weight, len(input_shape)))
+        return np.asarray(s * self.along(weight, len(input_shape)))
 
     def output_shape(self, shape: Shape) -> Shape:
         """Give the same shape."""
-        if not shape:
-            raise ShapeError(f"{self!r}: one sample is a single number, expected {self.channels} channels")
-        check_shape(shape[:1], (self.channels,), self, "channels of the input")
+        first = self.axis - 1 if self.axis > 0 else len(shape) + self.axis
+        part = "channels" if self.is_by_channel(len(shape)) else "scaled axes"
+        found = shape[max(0, first) : max(0, first + len(self.lengths))]
+        check_shape(found, self.lengths, self, f"{part} of the input")
         return shape
 
     def summary(self) -> str:
-        """Show the channels."""
-        return f"{self.channels}"
+        """Show the lengths, and the axis if it is not the usual one."""
+        lengths = "x".join(str(n) for n in self.lengths)
+        return lengths if self.axis == 1 else f"{lengths}, axis {self.axis}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Scale(ChannelwiseAffine):
-    """z = W_c x + b_c for each channel c, or feature.
+class Scale(Affine):
+    """z = w x + b, with a weight and a bias for each channel, or feature; or along other axes.
 
     Parameters
     ----------
-    weight : (channels,) array
-    bias : (channels,) array, optional
+    weight : array
+        One axis of it for each that it goes along: (channels,) usually.
+    bias : array, optional
+        Of the same shape.
+    axis : int
+        Of the input, the first that the weight goes along. 0 would be the batch; -1 is the last, so that a
+        weight (height, width) with ``axis=-2`` scales pixels, alike in all channels.
     name : str, optional
     """
 
@@ -66,16 +86,25 @@ class Scale(ChannelwiseAffine):
 
     weight: Array = array_field()
     bias: Array | None = array_field(default=None)
+    axis: int = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_shape(self.weight.shape, (None,), "Scale: weight (channels,)")
+        from_end = isinstance(self.axis, (int, np.integer)) and self.axis < 0
+        axis = as_integer(-self.axis if from_end else self.axis, "Scale: axis", 1)
+        object.__setattr__(self, "axis", -axis if from_end else axis)
+        if self.weight.ndim == 0 or self.weight.size == 0:
+            raise ShapeError(f"Scale: weight has shape {self.weight.shape}; expected (channels,)")
+        if not (self.axis > 0 or self.axis <= -self.weight.ndim):
+            raise ParameterError(
+                f"Scale: a weight of {self.weight.ndim} axes cannot begin at axis {self.axis} of the input"
+            )
         if self.bias is not None:
-            check_shape(self.bias.shape, self.weight.shape, "Scale: bias (channels,)")
+            check_shape(self.bias.shape, self.weight.shape, "Scale: bias")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BatchNorm(ChannelwiseAffine, NormalizationLayer):
+class BatchNorm(Affine, NormalizationLayer):
     """Batch normalisation at inference: (x - mean) / sqrt(variance + epsilon) · gamma + beta.
 
     For relevance it is the affine map it amounts to: z = W_c x + b_c, W = gamma / sqrt(variance + epsilon)

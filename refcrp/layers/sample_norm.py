@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
 from refcrp.arrays import Array, like
 from refcrp.checks import Shape, as_integer, check_number, check_shape
-from refcrp.errors import ArrayTypeError, ShapeError
+from refcrp.errors import ArrayTypeError, ParameterError, ShapeError
 from refcrp.layers.base import array_field
-from refcrp.layers.norm import along_channels
+from refcrp.layers.norm import Scale
 from refcrp.layers.own import OwnRelevanceLayer
+from refcrp.propagation import BoundRule
 from refcrp.pull import Losses, Pull, per_sample
 from refcrp.rule import Rule
-from refcrp.rules import LayerNormRule
+from refcrp.rules import LayerNormRule, ZeroRule
 
 __all__ = ["GroupNorm", "InstanceNorm", "LayerNorm", "SampleNorm"]
 
@@ -42,6 +44,11 @@ class SampleNorm(OwnRelevanceLayer):
         @property
         def epsilon(self) -> float: ...  # noqa: D102
 
+    @property
+    def axis(self) -> int:
+        """The first axis that the parameters go along: 1, the channels, or counted from the end."""
+        return 1
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number(f"{type(self).__name__}: epsilon", self.epsilon, 0)
@@ -50,9 +57,17 @@ class SampleNorm(OwnRelevanceLayer):
     def group_count(self, sample: Lengths) -> int:
         """Say into how many groups a sample falls; each is a run of its values in C order."""
 
-    @abstractmethod
-    def broadcast(self, parameter: Array, sample: Lengths) -> Array:
-        """Give the weight or the bias a shape that broadcasts along a sample."""
+    @cached_property
+    def scaling(self) -> Scale | None:
+        """The affine part, weight and bias, as a layer; None if there is neither."""
+        if self.weight is None and self.bias is None:
+            return None
+        weight = np.ones_like(self.bias) if self.weight is None else self.weight
+        return Scale(weight, self.bias, axis=self.axis, name=self.name)
+
+    def without_scaling(self) -> Self:
+        """Give the same layer without its affine part."""
+        return replace(self, **dict.fromkeys(self.arrays()))
 
     def grouped(self, x: Array, sample: Lengths) -> Array:
         """Give x (..., *sample) as (..., groups, values)."""
@@ -73,41 +88,38 @@ class SampleNorm(OwnRelevanceLayer):
         variance = np.mean(centred * centred, axis=-1, keepdims=True)
         return np.asarray(centred / np.sqrt(variance + like(self.epsilon, a))).reshape(a.shape)
 
-    def scale(self, x: Array, sample: Lengths) -> Array:
-        """Multiply by the weight."""
-        return x if self.weight is None else np.asarray(x * self.broadcast(self.weight, sample))
-
-    def affine(self, normalized: Array) -> Array:
-        """Scale and shift."""
-        sample = normalized.shape[1:]
-        z = self.scale(normalized, sample)
-        return z if self.bias is None else np.asarray(z + self.broadcast(self.bias, sample))
-
     def apply(self, x: Array) -> Array:
         """Compute the output of an input that has been checked."""
-        return self.affine(self.normalize(x))
+        normalized = self.normalize(x)
+        return normalized if self.scaling is None else self.scaling.apply(normalized)
 
     def linearize(self, a: Array, rule: Rule) -> Pull:
         """ZeroRule through the affine part, then through the centring."""
-        sample = a.shape[1:]
-        normalized = self.normalize(a)
-        output = self.affine(normalized)
-        scaled, centred = self.scale(normalized, sample), self.centre(a, sample)
-        affine_denominator, centred_denominator = rule.stabilize(output), rule.stabilize(centred)
-
-        def pull(R_out: Array) -> Array:
-            R_normalized = scaled * (R_out / affine_denominator)
-            return np.asarray(a * self.centre(R_normalized / centred_denominator, sample))
+        centring = self.linearize_centring(a, rule)
+        if self.scaling is None:
+            return centring
+        affine = BoundRule.bind(ZeroRule().shares(), self.scaling, rule.stabilize).linearize(centring.output)
 
         def losses(R_out: Array) -> Losses:
-            s = R_out / affine_denominator
-            to_bias = s * (like(0, a) if self.bias is None else self.broadcast(self.bias, sample))
-            s_centred = scaled * s / centred_denominator
-            to_stabilizer = (affine_denominator - output) * s + (centred_denominator - centred) * s_centred
-            lost = to_bias, to_stabilizer, 0 * s
-            return Losses(*(per_sample(part, output) for part in lost))
+            both = zip(affine.losses(R_out), centring.losses(affine(R_out)), strict=True)
+            return Losses(*(of_affine + of_centring for of_affine, of_centring in both))
 
-        return Pull(output, pull, losses)
+        return Pull(affine.output, lambda R_out: centring(affine(R_out)), losses)
+
+    def linearize_centring(self, a: Array, rule: Rule) -> Pull:
+        """R_i = Σ_j a_i (δ_ij - 1/N) / (Σ_i a_i (δ_ij - 1/N)) · R_j, beside the normalised input."""
+        sample = a.shape[1:]
+        z = self.centre(a, sample)
+        denominator = rule.stabilize(z)
+
+        def pull(R_out: Array) -> Array:
+            return np.asarray(a * self.centre(R_out / denominator, sample))
+
+        def losses(R_out: Array) -> Losses:
+            to_stabilizer = per_sample((denominator - z) / denominator * R_out, z)
+            return Losses(0 * to_stabilizer, to_stabilizer, 0 * to_stabilizer)
+
+        return Pull(self.normalize(a), pull, losses)
 
     def check_dividing_rule(self, rule: Rule) -> None:
         """Take LayerNormRule."""
@@ -119,48 +131,65 @@ class SampleNorm(OwnRelevanceLayer):
 class LayerNorm(SampleNorm):
     """Layer normalisation over the last axes: (x - mean) / sqrt(variance + epsilon) · weight + bias.
 
-    Mean and variance are those of each sample, over the axes of `weight`. Its rule is `LayerNormRule`.
+    Mean and variance are those of each sample, over its last axes. Its rule is `LayerNormRule`.
 
     Parameters
     ----------
-    weight : array
-        Learned scale, of the shape of the normalised axes.
-    bias : array, optional
-        Learned shift, of the same shape.
+    weight, bias : array, optional
+        Learned scale and shift, of the shape of the normalised axes; 1 and 0 if None.
     epsilon : float
         Added to the variance.
+    shape : tuple of int, optional
+        Of the normalised axes, where no weight or bias has it.
     name : str, optional
     """
 
     kind: ClassVar[str] = "layernorm"
 
-    weight: Array = array_field()
+    weight: Array | None = array_field(default=None)
     bias: Array | None = array_field(default=None)
     epsilon: float = field(default=1e-5, kw_only=True)
+    shape: Lengths | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.weight.ndim == 0 or self.weight.size == 0:
-            raise ShapeError("LayerNorm: weight must have the shape of the normalised axes")
-        if self.bias is not None:
-            check_shape(self.bias.shape, self.weight.shape, "LayerNorm: bias")
+        if self.shape is None and not self.arrays():
+            raise ParameterError("LayerNorm: expected a weight, a bias, or the shape of the normalised axes")
+        if self.shape is not None:
+            lengths = self.shape if isinstance(self.shape, (tuple, list, np.ndarray)) else (self.shape,)
+            checked = tuple(as_integer(n, "LayerNorm: shape", 1) for n in lengths)
+            object.__setattr__(self, "shape", checked)
+        if not math.prod(self.normalized_shape) or not self.normalized_shape:
+            raise ShapeError("LayerNorm: expected one normalised axis at least, and none of length 0")
+        for name, array in self.arrays().items():
+            check_shape(array.shape, self.normalized_shape, f"LayerNorm: {name}")
+
+    @property
+    def normalized_shape(self) -> Lengths:
+        """Of the normalised axes, which are the last."""
+        return next(a.shape for a in self.arrays().values()) if self.shape is None else self.shape
+
+    @property
+    def axis(self) -> int:
+        """The first of the normalised axes, counted from the end."""
+        return -len(self.normalized_shape)
+
+    def without_scaling(self) -> Self:
+        """Give the same layer without its affine part."""
+        return replace(self, weight=None, bias=None, shape=self.normalized_shape)
 
     def group_count(self, sample: Lengths) -> int:
         """Everything but the normalised axes."""
-        return math.prod(sample) // self.weight.size
-
-    def broadcast(self, parameter: Array, sample: Lengths) -> Array:
-        """Leave it: its axes are the last."""
-        return parameter
+        return math.prod(sample) // math.prod(self.normalized_shape)
 
     def output_shape(self, shape: Shape) -> Shape:
         """Give the same shape."""
-        check_shape(shape[-self.weight.ndim :], self.weight.shape, self, "normalised axes of the input")
+        check_shape(shape[self.axis :], self.normalized_shape, self, "normalised axes of the input")
         return shape
 
     def summary(self) -> str:
         """Show the normalised shape."""
-        return "x".join(str(n) for n in self.weight.shape)
+        return "x".join(str(n) for n in self.normalized_shape)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -177,10 +206,6 @@ class ChannelGroupsNorm(SampleNorm):
         """How many channels the layer takes; None if it has no parameters to know it from."""
         sizes = [array.size for array in self.arrays().values()]
         return sizes[0] if sizes else None
-
-    def broadcast(self, parameter: Array, sample: Lengths) -> Array:
-        """Give it one value a channel."""
-        return along_channels(parameter, len(sample) + 1)
 
     def output_shape(self, shape: Shape) -> Shape:
         """Give the same shape."""

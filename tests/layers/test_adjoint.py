@@ -56,6 +56,7 @@ def others(draw):
         (L.Dense(rng.normal(size=(draw(small), channels))), (n, channels)),
         (L.Scale(rng.normal(size=channels)), (n, channels)),
         (L.Scale(rng.normal(size=channels)), (n, channels, h, w)),
+        (L.Scale(rng.normal(size=(h, w)), axis=-2), (n, channels, h, w)),
         (L.BatchNorm(rng.normal(size=channels), rng.uniform(1, 2, size=channels)), (n, channels, h, w)),
         (L.GlobalAvgPool(), (n, channels, h, w)),
         (L.AdaptiveAvgPool((draw(small), draw(small))), (n, channels, h, w)),

@@ -64,6 +64,52 @@ def test_forward_and_relevance(name, rng):
     np.testing.assert_allclose(total, R.sum(axis=(1, 2, 3)), rtol=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (L.LayerNorm(shape=SHAPE), "layer"),
+        (L.LayerNorm(shape=(3,)), "last axis"),
+        (L.GroupNorm(2), "group"),
+        (L.InstanceNorm(), "instance"),
+    ],
+)
+def test_without_an_affine_part(layer, name, rng):
+    """Only the centring divides relevance, and only its stabilizer takes some."""
+    group = CASES[name][1]
+    same = group.ravel()[:, None] == group.ravel()
+    centring = np.eye(24) - same / same.sum(axis=1, keepdims=True)
+    a, R = rng.normal(size=(2, *SHAPE)), rng.normal(size=(2, *SHAPE))
+    z = a.reshape(2, 24) @ centring
+    expected = (a.reshape(2, 24) * ((R.reshape(2, 24) / stabilized(z)) @ centring)).reshape(R.shape)
+    np.testing.assert_allclose(layer.relevance(R, a, rule=rc.LayerNormRule()), expected, rtol=1e-11)
+    np.testing.assert_allclose(layer.forward(3 * a + 5), layer.forward(a), rtol=1e-3)
+    lost = rc.LayerNormRule().bind(layer).linearize(a).losses(R)
+    np.testing.assert_array_equal([lost.bias, lost.dropped], np.zeros((2, 2)))
+    taken = ((stabilized(z) - z) / stabilized(z) * R.reshape(2, 24)).sum(axis=1)
+    np.testing.assert_allclose(lost.stabilizer, taken, rtol=1e-6)
+
+
+def test_parameters_and_shape_say_the_same():
+    with pytest.raises(rc.errors.ShapeError, match=r"LayerNorm: bias: got shape \(3,\), expected \(2,\)"):
+        L.LayerNorm(np.ones(2), np.ones(3))
+    for layer in L.LayerNorm(np.ones((2, 3))), L.LayerNorm(None, np.ones((2, 3))), L.LayerNorm(shape=[2, 3]):
+        assert layer.normalized_shape == (2, 3)
+        assert repr(layer) == "LayerNorm(2x3)"
+        with pytest.raises(rc.errors.ShapeError, match="normalised axes"):
+            layer.forward(np.ones((1, 3)))
+
+
+def test_a_bias_alone_shifts(rng):
+    b, x = rng.normal(size=3), rng.normal(size=(2, *SHAPE))
+    plain = L.LayerNorm(shape=(3,)).forward(x)
+    np.testing.assert_allclose(L.LayerNorm(None, b).forward(x), plain + b, rtol=1e-14)
+    np.testing.assert_allclose(
+        L.InstanceNorm(None, np.arange(4.0)).forward(x),
+        L.InstanceNorm().forward(x) + np.arange(4).reshape(4, 1, 1),
+        rtol=1e-14,
+    )
+
+
 def test_group_norm_goes_from_layer_to_instance(rng):
     x = rng.normal(size=(2, *SHAPE))
     one, all_channels = L.GroupNorm(1).forward(x), L.GroupNorm(4).forward(x)
