@@ -169,6 +169,15 @@ class Dialect:
 
 REFCRP = Dialect("refcrp", "the equations of the papers, as in refcrp/rules.py")
 
+# Layers that others do not have, or whose source was not read for them.
+UNRULED = ("uneven_padding", "group_norm", "instance_norm", "multiply")  # torch has no module, or no rule
+ACTIVATIONS = ("relu6", "hard_tanh", "leaky_relu", "prelu")
+RARE = (
+    *("zero_pad", "adaptive_max_pool", "adaptive_avg_pool", "upsample_nearest", "upsample_bilinear"),
+    *("reshape", "permute", *ACTIVATIONS, *UNRULED),
+)
+NEVER_READ = ("conv_transpose2d", "identity", "dropout", *RARE)
+
 ZENNIT = Dialect(
     "zennit",
     "recorded with zennit 0.5.1; zennit/rules.py, zennit/core.py, zennit/composites.py",
@@ -177,7 +186,7 @@ ZENNIT = Dialect(
     wsquare_bias="squared",
     max_pool="winner",
     batch_norm="pass",
-    lacks=("layer_norm",),
+    lacks=("layer_norm", *UNRULED),
 )
 
 KNOWN = (
@@ -193,6 +202,7 @@ KNOWN = (
         "relevance-propagation-jl",
         "derived from RelevancePropagation.jl, src/rules.jl, and NNlib's max pooling in Float32",
         near_tie=math.sqrt(2.0**-23),
+        lacks=RARE,
     ),
     Dialect(
         "captum",
@@ -201,7 +211,11 @@ KNOWN = (
         zplus_contributions="weights",
         zplus_bias="whole",
         seed="output",
-        lacks=("generalized_gamma", "alpha_beta", "wsquare", "flat", "zbox", "layer_norm", "concat"),
+        lacks=(
+            *("generalized_gamma", "alpha_beta", "wsquare", "flat", "zbox", "layer_norm", "concat"),
+            *ACTIVATIONS,
+            *UNRULED,
+        ),
     ),
     Dialect(
         "innvestigate",
@@ -212,7 +226,10 @@ KNOWN = (
         alpha_beta_bias="whole",
         max_pool="winner",
         seed="output",
-        lacks=("gamma", "generalized_gamma", "layer_norm", "batch_norm", "global_max_pool"),
+        lacks=(
+            *("gamma", "generalized_gamma", "layer_norm", "batch_norm", "global_max_pool"),
+            *NEVER_READ,
+        ),
     ),
     Dialect(
         "lrp-toolbox",
@@ -224,6 +241,7 @@ KNOWN = (
             *("gamma", "generalized_gamma", "zbox", "layer_norm"),
             *("batch_norm", "scale", "avg_pool", "global_avg_pool", "padding", "dilation", "groups"),
             *("add", "concat"),
+            *NEVER_READ,
         ),
     ),
     Dialect(
@@ -236,6 +254,7 @@ KNOWN = (
         lacks=(
             *("generalized_gamma", "zplus", "alpha_beta", "wsquare", "flat", "layer_norm", "pass"),
             *("batch_norm", "scale", "add", "concat"),
+            *NEVER_READ,
         ),
     ),
 )

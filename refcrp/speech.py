@@ -35,7 +35,7 @@ from refcrp.propagation import Contribution, Share
 from refcrp.rule import Bound, Rule
 from refcrp.rules import AlphaBetaRule, EpsilonRule, GammaRule, PassRule, WSquareRule, ZPlusRule
 
-__all__ = ["LAYERS", "RULES", "USUAL", "SpokenRule", "bind_as"]
+__all__ = ["LAYERS", "RULES", "UNEVEN", "USUAL", "SpokenRule", "bind_as"]
 
 # The words for layers and rules, in `Dialect.lacks` and in test cases.
 LAYERS: Mapping[str, type[Layer]] = {
@@ -53,10 +53,28 @@ LAYERS: Mapping[str, type[Layer]] = {
     "softmax": L.Softmax,
     "add": L.Add,
     "concat": L.Concat,
+    "conv_transpose2d": L.ConvTranspose2d,
+    "zero_pad": L.ZeroPad,
+    "adaptive_max_pool": L.AdaptiveMaxPool,
+    "adaptive_avg_pool": L.AdaptiveAvgPool,
+    "upsample_nearest": L.UpsampleNearest,
+    "upsample_bilinear": L.UpsampleBilinear,
+    "group_norm": L.GroupNorm,
+    "instance_norm": L.InstanceNorm,
+    "multiply": L.Multiply,
+    "relu6": L.ReLU6,
+    "hard_tanh": L.HardTanh,
+    "leaky_relu": L.LeakyReLU,
+    "prelu": L.PReLU,
+    "reshape": L.Reshape,
+    "permute": L.Permute,
+    "identity": L.Identity,
+    "dropout": L.Dropout,
 }
 
-# Settings of layers that some implementations do not have, and their usual values.
+# Settings of convolutions and pooling that some implementations do not have, and their usual values.
 USUAL: Mapping[str, Any] = {"padding": (0, 0), "dilation": (1, 1), "groups": 1}
+UNEVEN = "uneven_padding"  # padding on four sides that differ
 
 RULES: Mapping[str, type[Rule]] = {
     "zero": rules.ZeroRule,
@@ -96,7 +114,11 @@ def bind_as(rule: Rule, layer: Layer, dialect: Dialect) -> Bound:
 
 def has(word: str, rule: Rule, layer: Layer) -> bool:
     """Tell whether `word` names the rule, the layer, or a setting of the layer that is not the usual one."""
-    if word in USUAL:
+    if word == UNEVEN or word in USUAL:
+        if not isinstance(layer, (L.ConvLayer, L.PoolingLayer)):
+            return False
+        if word == UNEVEN:
+            return len(getattr(layer, "padding", ())) > len(USUAL["padding"])
         return bool(np.any(getattr(layer, word, USUAL[word]) != USUAL[word]))
     return type(rule) is RULES.get(word) or type(layer) is LAYERS.get(word)
 

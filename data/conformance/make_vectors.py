@@ -23,6 +23,9 @@ import vectors_edges
 import vectors_graphs
 import vectors_hand
 import vectors_layers
+import vectors_more_layers
+import vectors_more_networks
+import vectors_more_weightless
 import vectors_networks
 import vectors_pooling
 
@@ -33,7 +36,10 @@ from refcrp.conformance.schema import lint
 from refcrp.conformance.vectors import write_vectors
 from refcrp.dialects import DIALECTS
 
-PARTS = (vectors_layers, vectors_edges, vectors_pooling, vectors_hand, vectors_networks, vectors_graphs)
+PARTS = (
+    *(vectors_layers, vectors_edges, vectors_pooling, vectors_hand, vectors_networks, vectors_graphs),
+    *(vectors_more_layers, vectors_more_weightless, vectors_more_networks),
+)
 DESTINATION = Path(__file__).parent / "vectors.h5"
 
 

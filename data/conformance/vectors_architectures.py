@@ -25,7 +25,8 @@ class Assignment:
 
     def rule(self, kind: str, *, is_first: bool) -> RuleSpec:
         """Give the rule for a layer."""
-        by_kind = {"conv2d": self.conv, "dense": self.dense, "scale": self.conv, "layer_norm": LAYER_NORM}
+        by_kind = {"dense": self.dense} | dict.fromkeys(("conv2d", "conv_transpose2d", "scale"), self.conv)
+        by_kind |= dict.fromkeys(("layer_norm", "group_norm", "instance_norm"), LAYER_NORM)
         if is_first and self.first is not None:
             return self.first
         return ZERO if kind in ("relu", "flatten") else by_kind.get(kind, self.other)

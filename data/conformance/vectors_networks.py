@@ -17,6 +17,7 @@ from vectors_parts import Array, explained, numbers, random, relevance
 from refcrp.conformance.cases import Case, LayerSpec
 from refcrp.conformance.exact import explain, sensitivity
 from refcrp.conformance.flags import MAX_CONDITION, has
+from refcrp.conformance.windows import pool_windows
 from refcrp.dialects import DIALECTS
 
 Conditions = tuple[Mapping[str, tuple[int, ...]], ...]
@@ -135,7 +136,7 @@ def is_decided(case: Case, outputs: list[Array]) -> bool:
     values = {"x": case.x} | {spec.name: a for spec, a in zip(case.layers, outputs, strict=True)}
     for spec, names in zip(case.layers, case.inputs, strict=True):
         a = values[names[0]]
-        if spec.kind == "relu" and np.abs(a).min() < RELU_MARGIN * np.abs(a).max():
+        if spec.kind in ("relu", "relu6") and np.abs(a).min() < RELU_MARGIN * np.abs(a).max():
             return False
         if "max_pool" in spec.kind and not has_clear_winners(windows(spec, a)):
             return False
@@ -148,6 +149,11 @@ def windows(spec: LayerSpec, a: Array) -> Array:
     """Give the values that each window of max pooling sees, along the last axis."""
     if spec.kind == "global_max_pool":
         return a.reshape(*a.shape[:2], -1)
+    if spec.kind == "adaptive_max_pool":
+        rows = pool_windows(spec.kind, spec.settings, a.shape[1:])[0]
+        sizes = itertools.zip_longest(*rows, fillvalue=-1)  # -1 stands for what a smaller bin does not have
+        padded = np.pad(a.reshape(len(a), -1), ((0, 0), (0, 1)), constant_values=-np.inf)
+        return padded[:, np.array(list(sizes)).T]
     (ph, pw), (sh, sw) = spec.settings["padding"], spec.settings["stride"]
     padded = np.pad(a, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=-np.inf)
     seen = np.lib.stride_tricks.sliding_window_view(padded, spec.settings["kernel_size"], axis=(2, 3))

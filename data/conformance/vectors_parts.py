@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,8 @@ def relevance(rng: np.random.Generator, *shape: int, signed: bool = False) -> Ar
     return R
 
 
-def pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    """Give (vertical, horizontal)."""
+def pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Give (vertical, horizontal), or what is a tuple already."""
     return (value, value) if isinstance(value, int) else value
 
 
@@ -73,14 +74,29 @@ def conv2d(
     name: str = "conv",
     *,
     stride: int | tuple[int, int] = 1,
-    padding: int | tuple[int, int] = 0,
+    padding: int | tuple[int, ...] = 0,
     dilation: int | tuple[int, int] = 1,
     groups: int = 1,
 ) -> LayerSpec:
-    """Give a convolution."""
+    """Give a convolution; padding may be four sides."""
     settings = {"stride": stride, "padding": padding, "dilation": dilation}
     pairs: dict[str, Any] = {key: pair(value) for key, value in settings.items()}
     return LayerSpec("conv2d", name, rule, arrays(weight=weight, bias=bias), {**pairs, "groups": groups})
+
+
+def conv_transpose2d(
+    weight: Any,
+    bias: Any = None,
+    rule: RuleSpec = ZERO,
+    name: str = "up",
+    *,
+    output_padding: int | tuple[int, int] = 0,
+    **settings: Any,
+) -> LayerSpec:
+    """Give a transposed convolution."""
+    spec = conv2d(weight, bias, rule, name, **settings)
+    given = {**spec.settings, "output_padding": pair(output_padding)}
+    return replace(spec, kind="conv_transpose2d", settings=given)
 
 
 def dense(weight: Any, bias: Any = None, rule: RuleSpec = ZERO, name: str = "dense") -> LayerSpec:
@@ -100,7 +116,7 @@ def pool(
     name: str = "pool",
     *,
     stride: int | tuple[int, int] | None = None,
-    padding: int | tuple[int, int] = 0,
+    padding: int | tuple[int, ...] = 0,
     **more: bool,
 ) -> LayerSpec:
     """Give pooling, kind ``max_pool`` or ``avg_pool``; the stride is as the kernel if None."""
@@ -114,14 +130,20 @@ def pool(
     return LayerSpec(kind, name, rule, {}, {**settings, **more})
 
 
-def plain(kind: str, rule: RuleSpec = ZERO, name: str | None = None) -> LayerSpec:
-    """Give a layer that has neither parameters nor settings."""
-    return LayerSpec(kind, kind if name is None else name, rule)
+def plain(kind: str, rule: RuleSpec = ZERO, name: str | None = None, **settings: Any) -> LayerSpec:
+    """Give a layer that has no parameters."""
+    return LayerSpec(kind, kind if name is None else name, rule, settings=settings)
 
 
 def norm(kind: str, rule: RuleSpec, name: str = "norm", *, epsilon: float = 1e-5, **given: Any) -> LayerSpec:
     """Give normalisation, kind ``batch_norm`` or ``layer_norm``."""
     return LayerSpec(kind, name, rule, arrays(**given), {"epsilon": epsilon})
+
+
+def group_norm(kind: str, rule: RuleSpec, name: str = "norm", *, groups: int = 0, **given: Any) -> LayerSpec:
+    """Give normalisation by groups or by channels, kind ``group_norm`` or ``instance_norm``."""
+    settings = {"groups": groups} if kind == "group_norm" else {}
+    return LayerSpec(kind, name, rule, arrays(**given), {**settings, "epsilon": 1e-5})
 
 
 def arrays(**given: Any) -> dict[str, Array]:

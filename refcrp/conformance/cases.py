@@ -18,9 +18,12 @@ from refcrp.building import Sequential
 from refcrp.layers import Layer
 from refcrp.model import INPUT, INPUT_NAME, Graph, Model
 from refcrp.rule import Rule
-from refcrp.speech import LAYERS, RULES, USUAL
+from refcrp.speech import LAYERS, RULES, UNEVEN, USUAL
 
-__all__ = ["LAYERS", "RULES", "Case", "LayerSpec", "RuleSpec"]
+__all__ = ["LAYERS", "RULES", "WINDOWED", "Case", "LayerSpec", "RuleSpec"]
+
+WINDOWED = ("conv2d", "conv_transpose2d", "max_pool", "avg_pool")  # what has the settings of `USUAL`
+SIDES = ("top", "bottom", "left", "right")
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class LayerSpec:
         Parameters, float64: ``weight``, ``bias`` (absent if there is none), and so on.
     settings : mapping
         ``stride``, ``padding``, ``dilation``, ``kernel_size`` as pairs of int, ``groups``, ``epsilon``, ...;
-        always all of them.
+        always all of them. Padding that differs from side to side is four: top, bottom, left, right.
     inputs : tuple of str, optional
         What the layer reads: names of layers before it, ``"x"`` for the network's input. None: the layer
         before.
@@ -64,6 +67,16 @@ class LayerSpec:
     arrays: Mapping[str, Array] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     inputs: tuple[str, ...] | None = None
+
+    @property
+    def words(self) -> set[str]:
+        """What an implementation needs for it: kind, rule, unusual settings of convolutions and pooling."""
+        words = {self.kind, self.rule.name}
+        if self.kind not in WINDOWED:
+            return words
+        settings = {key: np.ravel(self.settings.get(key, usual)) for key, usual in USUAL.items()}
+        words |= {key for key, setting in settings.items() if np.any(setting != np.max(USUAL[key]))}
+        return words | ({UNEVEN} if settings["padding"].size == len(SIDES) else set())
 
     @property
     def layer(self) -> Layer:
@@ -150,12 +163,8 @@ class Case:
 
     @property
     def words(self) -> set[str]:
-        """What an implementation needs for it: kinds of layers, rules, unusual settings of convolutions."""
-        words = {word for spec in self.layers for word in (spec.kind, spec.rule.name)}
-        for spec in self.layers:
-            settings = {key: np.asarray(spec.settings.get(key, usual)) for key, usual in USUAL.items()}
-            words |= {key for key, setting in settings.items() if np.any(setting != USUAL[key])}
-        return words
+        """What an implementation needs for it: the words of all layers."""
+        return {word for spec in self.layers for word in spec.words}
 
     @property
     def condition_number(self) -> float:

@@ -23,6 +23,8 @@ from refcrp.errors import RefcrpError
 
 __all__ = ["Clue", "Finding", "diagnose", "summarize"]
 
+MAX_POOLS = {"max_pool", "global_max_pool", "adaptive_max_pool"}
+
 # Which words in a case (rules, kinds of layers, "output": an output neuron is explained) a choice is about;
 # those that are not here are about every rule that divides.
 ABOUT: dict[str, set[str]] = {
@@ -33,8 +35,8 @@ ABOUT: dict[str, set[str]] = {
     "zplus_bias": {"zplus"},
     "alpha_beta_bias": {"alpha_beta"},
     "wsquare_bias": {"wsquare"},
-    "max_pool": {"max_pool", "global_max_pool"},
-    "near_tie": {"max_pool", "global_max_pool"},
+    "max_pool": MAX_POOLS,
+    "near_tie": MAX_POOLS,
     "batch_norm": {"batch_norm"},
     "seed": {"output"},
 }

@@ -35,6 +35,7 @@ MISTAKES: Mapping[str, str] = MappingProxyType(
         "sign swapped": "all relevance has the opposite sign",
         "zero at zero": "sign(0) is taken as 0, so that denominators of zero pass nothing on",
         "negative at zero": "sign(0) is taken as -1, so that denominators of zero become -ε",
+        "kernel flipped": "kernels are flipped: true convolution in place of cross-correlation",
         "padding counted": "the flat and w-square rules count padding as inputs",
         "softmax left on": "relevance starts as the softmax probability of the explained output",
         "softmax gradient": "relevance starts as the gradient of that output's softmax probability",

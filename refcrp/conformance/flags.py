@@ -30,7 +30,7 @@ FLAGS: Mapping[str, str] = {
     "zero-input": "all inputs are zero",
     "signed-relevance": "relevances of both signs are given for the output",
     "crp": "relevance is masked by conditions",
-    "square-root": "batch_norm or layer_norm: the expected values were rounded from bounds that prove them",
+    "square-root": "normalisation has a root: the expected values were rounded from bounds that prove them",
     "merge": "a layer has several inputs",
     "dialects-differ": "dialects expect values that differ by more than a thousandth of the largest",
     # what its author says of it
@@ -54,7 +54,9 @@ IMPLIED = (
     *("crp", "square-root", "merge", "dialects-differ"),
 )
 MAX_CONDITION = 2.0**14  # beyond it float32, with its 2**-24, keeps no more than three digits
-WITH_BIAS = ("conv2d", "dense", "scale", "layer_norm")
+CONVOLUTIONS = ("conv2d", "conv_transpose2d")
+NORMS = ("layer_norm", "group_norm", "instance_norm")
+WITH_BIAS = (*CONVOLUTIONS, "dense", "scale", *NORMS)
 
 
 def has(dialect: Dialect, case: Case) -> bool:
@@ -64,7 +66,7 @@ def has(dialect: Dialect, case: Case) -> bool:
 
 def implied_flags(case: Case) -> set[str]:
     """Give the flags that follow from the data of a case."""
-    convolutions = [spec.settings for spec in case.layers if spec.kind == "conv2d"]
+    convolutions = [spec.settings for spec in case.layers if spec.kind in CONVOLUTIONS]
     R = np.zeros(1) if case.relevance_out is None else case.relevance_out
     true = {
         "network": len(case.layers) > 1,
@@ -80,7 +82,7 @@ def implied_flags(case: Case) -> set[str]:
         "zero-input": not case.x.any(),
         "signed-relevance": bool(R.min() < 0 < R.max()),
         "crp": case.conditions is not None,
-        "square-root": any(spec.kind in ("batch_norm", "layer_norm") for spec in case.layers),
+        "square-root": any(spec.kind in ("batch_norm", *NORMS) for spec in case.layers),
         "merge": any(len(names) > 1 for names in case.inputs),
         "dialects-differ": dialects_differ(case),
     }

@@ -14,11 +14,12 @@ from typing import Any
 
 from refcrp.conformance.arithmetic import Arithmetic, Number, total
 from refcrp.conformance.cases import LayerSpec
-from refcrp.errors import ParameterError, ShapeError
+from refcrp.conformance.resampling import upsample_bilinear, upsample_nearest
+from refcrp.conformance.windows import Shape, as_pair, as_sides, pairs, pool_windows, windows
+from refcrp.errors import ShapeError
 
-__all__ = ["LINEAR", "Matrix", "Row", "Shape", "as_matrix", "centring", "diagonal", "pool_windows"]
+__all__ = ["LINEAR", "Matrix", "Row", "as_matrix", "centring", "diagonal"]
 
-Shape = tuple[int, ...]
 Row = Sequence[tuple[int, Number]]
 
 
@@ -94,7 +95,8 @@ def conv2d(arrays: Mapping[str, Any], settings: Mapping[str, Any], shape: Shape,
     W, groups = arrays["weight"], settings.get("groups", 1)
     outputs, per_group, kernel = len(W), len(W[0]), (len(W[0][0]), len(W[0][0][0]))
     check((per_group * groups,), shape, "conv2d")
-    places = windows(shape[1:], kernel, **pairs(settings, stride=1, padding=0, dilation=1))
+    padding = as_sides(settings.get("padding", 0))
+    places = windows(shape[1:], kernel, padding=padding, **pairs(settings, stride=1, dilation=1))
     b = arrays.get("bias", [0] * outputs)
     rows, bias, on_padding = [], [], []
     for o, window in itertools.product(range(outputs), itertools.chain.from_iterable(places)):
@@ -109,6 +111,38 @@ def conv2d(arrays: Mapping[str, Any], settings: Mapping[str, Any], shape: Shape,
         bias.append(b[o])
         on_padding.append(outside)
     return Matrix(rows, bias, (outputs, len(places), len(places[0])), on_padding)
+
+
+def conv_transpose2d(
+    arrays: Mapping[str, Any], settings: Mapping[str, Any], shape: Shape, _: Arithmetic
+) -> Matrix:
+    """z_oYX = b_o + Σ_cij W_coij a_cyx over all y with Y = y · stride + i · dilation - padding; X likewise.
+
+    Height (h - 1) · stride - 2 · padding + dilation · (kh - 1) + 1 + output_padding, and the width likewise.
+    """
+    W, groups = arrays["weight"], settings.get("groups", 1)
+    channels, per_group, kernel = len(W), len(W[0]), (len(W[0][0]), len(W[0][0][0]))
+    check((channels,), shape, "conv_transpose2d")
+    given = pairs(settings, stride=1, padding=0, dilation=1, output_padding=0)
+    stride, padding, dilation, added = given.values()
+    out = [
+        (shape[1 + k] - 1) * stride[k] - 2 * padding[k] + dilation[k] * (kernel[k] - 1) + 1 + added[k]
+        for k in (0, 1)
+    ]
+    if min(out) < 1:
+        raise ShapeError(f"conv_transpose2d: padding leaves nothing of an image of {shape[1:]}")
+    outputs = per_group * groups
+    rows: list[list[tuple[int, Number]]] = [[] for _ in range(outputs * out[0] * out[1])]
+    for i, place in enumerate(itertools.product(*map(range, shape))):
+        c, y, x = place
+        first = c // (channels // groups) * per_group  # output channel of the group
+        for o, p, q in itertools.product(range(per_group), range(kernel[0]), range(kernel[1])):
+            Y = y * stride[0] + p * dilation[0] - padding[0]
+            X = x * stride[1] + q * dilation[1] - padding[1]
+            if 0 <= Y < out[0] and 0 <= X < out[1]:
+                rows[((first + o) * out[0] + Y) * out[1] + X].append((i, W[c][o][p][q]))
+    b = arrays.get("bias", [0] * outputs)
+    return Matrix(rows, [b_o for b_o in b for _ in range(out[0] * out[1])], (outputs, *out))
 
 
 def scale(arrays: Mapping[str, Any], settings: Mapping[str, Any], shape: Shape, _: Arithmetic) -> Matrix:
@@ -139,7 +173,7 @@ def diagonal(weight: Sequence[Number], bias: Sequence[Number], shape: Shape) -> 
 
 def avg_pool(arrays: Mapping[str, Any], settings: Mapping[str, Any], shape: Shape, A: Arithmetic) -> Matrix:
     """z = Σ a / n over each window; n counts padding, or not."""
-    rows, out = pool_windows(settings, shape)
+    rows, out = pool_windows("avg_pool", settings, shape)
     kernel = settings["kernel_size"]
     size = math.prod(as_pair(kernel)) if settings.get("count_include_pad", True) else 0
     return Matrix([averaged(row, size or len(row), A) for row in rows], [0] * len(rows), out)
@@ -147,8 +181,34 @@ def avg_pool(arrays: Mapping[str, Any], settings: Mapping[str, Any], shape: Shap
 
 def global_avg_pool(_: Mapping[str, Any], __: Mapping[str, Any], shape: Shape, A: Arithmetic) -> Matrix:
     """z = Σ a / n over each channel."""
-    rows, out = pool_windows(None, shape)
+    rows, out = pool_windows("global_avg_pool", {}, shape)
     return Matrix([averaged(row, len(row), A) for row in rows], [0] * len(rows), out)
+
+
+def adaptive_avg_pool(
+    _: Mapping[str, Any], settings: Mapping[str, Any], shape: Shape, A: Arithmetic
+) -> Matrix:
+    """z = Σ a / n over each bin."""
+    rows, out = pool_windows("adaptive_avg_pool", settings, shape)
+    return Matrix([averaged(row, len(row), A) for row in rows], [0] * len(rows), out)
+
+
+def nearest(_: Mapping[str, Any], settings: Mapping[str, Any], shape: Shape, A: Arithmetic) -> Matrix:
+    """z = a of the pixel below."""
+    rows, out = upsample_nearest(settings, shape, A)
+    return Matrix(rows, [0] * len(rows), out)
+
+
+def bilinear(_: Mapping[str, Any], settings: Mapping[str, Any], shape: Shape, A: Arithmetic) -> Matrix:
+    """z = a interpolated."""
+    rows, out = upsample_bilinear(settings, shape, A)
+    return Matrix(rows, [0] * len(rows), out)
+
+
+def multiply(_: Mapping[str, Any], settings: Mapping[str, Any], shape: Shape, A: Arithmetic) -> Matrix:
+    """z = c a."""
+    size = math.prod(shape)
+    return diagonal([A.number(settings["value"])] * size, [0] * size, shape)
 
 
 def averaged(row: Sequence[int], size: int, A: Arithmetic) -> Row:
@@ -171,60 +231,9 @@ LINEAR: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any], Shape, Arit
     "batch_norm": batch_norm,
     "avg_pool": avg_pool,
     "global_avg_pool": global_avg_pool,
+    "conv_transpose2d": conv_transpose2d,
+    "adaptive_avg_pool": adaptive_avg_pool,
+    "upsample_nearest": nearest,
+    "upsample_bilinear": bilinear,
+    "multiply": multiply,
 }
-
-
-# Windows ----------------------------------------------------------------------------------------------------
-
-Pair = tuple[int, int]
-
-
-def as_pair(value: Any) -> Pair:
-    """Give (v, v) for v."""
-    first, second = (value, value) if isinstance(value, int) else value
-    return int(first), int(second)
-
-
-def pairs(settings: Mapping[str, Any], **usual: int) -> dict[str, Pair]:
-    """Give settings as pairs, vertical and horizontal."""
-    return {name: as_pair(settings.get(name, value)) for name, value in usual.items()}
-
-
-def windows(
-    image: Shape, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1)
-) -> list[list[list[tuple[Pair, Pair]]]]:
-    """List (position in the kernel, pixel) for each place of a window, row by row; a pixel may be padding."""
-    heights, widths = (
-        range(-padding[k], image[k] + padding[k] - dilation[k] * (kernel[k] - 1), stride[k]) for k in (0, 1)
-    )
-    if not heights or not widths:
-        raise ShapeError(f"a kernel of {kernel} pixels does not fit into an image of {image}")
-    taps = list(itertools.product(range(kernel[0]), range(kernel[1])))
-    return [
-        [[((i, j), (y + i * dilation[0], x + j * dilation[1])) for i, j in taps] for x in widths]
-        for y in heights
-    ]
-
-
-def pool_windows(settings: Mapping[str, Any] | None, shape: Shape) -> tuple[list[list[int]], Shape]:
-    """Give for each output of a pooling layer the inputs that it sees, row by row, and the output's shape.
-
-    Without settings the window is the whole image.
-    """
-    if len(shape) != 3:
-        raise ShapeError(f"pooling: one sample has shape {shape}, expected (channels, height, width)")
-    channels, height, width = shape
-    if settings is None:
-        settings = {"kernel_size": (height, width)}
-    kernel = as_pair(settings["kernel_size"])
-    stride = as_pair(settings.get("stride") or kernel)
-    padding = as_pair(settings.get("padding", 0))
-    if 2 * padding[0] > kernel[0] or 2 * padding[1] > kernel[1]:
-        raise ParameterError(f"pooling: padding {padding} is more than half of the kernel {kernel}")
-    places = windows(shape[1:], kernel, stride, padding)
-    rows = [
-        [(c * height + y) * width + x for _, (y, x) in window if 0 <= y < height and 0 <= x < width]
-        for c in range(channels)
-        for window in itertools.chain.from_iterable(places)
-    ]
-    return rows, (channels, len(places), len(places[0]))

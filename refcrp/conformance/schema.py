@@ -48,7 +48,23 @@ LAYER_FIELDS: Mapping[str, Fields] = {
     "avg_pool": fields(settings=f"{WINDOW} count_include_pad"),
     "add": Fields(),
     "concat": fields(settings="axis"),
+    "conv_transpose2d": fields("weight", "bias", "stride padding dilation groups output_padding"),
+    "zero_pad": fields(settings="padding"),
+    "adaptive_max_pool": fields(settings="output_size"),
+    "adaptive_avg_pool": fields(settings="output_size"),
+    "upsample_nearest": fields(settings="size"),
+    "upsample_bilinear": fields(settings="size align_corners"),
+    "group_norm": fields("", "weight bias", "groups epsilon"),
+    "instance_norm": fields("", "weight bias", "epsilon"),
+    "multiply": fields(settings="value"),
+    "hard_tanh": fields(settings="low high"),
+    "leaky_relu": fields(settings="negative_slope"),
+    "prelu": fields("weight"),
+    "reshape": fields(settings="shape"),
+    "permute": fields(settings="axes"),
+    "dropout": fields(settings="rate"),
     **{kind: Fields() for kind in ("global_max_pool", "global_avg_pool", "relu", "flatten", "softmax")},
+    **{kind: Fields() for kind in ("relu6", "identity")},
 }
 
 RULE_PARAMETERS: Mapping[str, frozenset[str]] = {rule: frozenset() for rule in RULES} | {

@@ -11,17 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from refcrp.conformance import equations
-from refcrp.conformance.arithmetic import Arithmetic, Number, positive, total
+from refcrp.conformance.arithmetic import Arithmetic, Number, total
 from refcrp.conformance.cases import LayerSpec
 from refcrp.conformance.equations import RULES, Reading, Vector
-from refcrp.conformance.matrices import LINEAR, Shape, as_matrix, centring, diagonal, pool_windows
+from refcrp.conformance.matrices import LINEAR, Matrix, as_matrix, centring, diagonal
+from refcrp.conformance.moves import ACTIVATIONS, MOVES
+from refcrp.conformance.windows import Shape, pool_windows
 from refcrp.errors import ModelError, ParameterError, RuleCompatibilityError, ShapeError, SoftmaxError
 
 __all__ = ["Step", "numbers_of", "step_of"]
 
-MOVING = {"relu", "flatten"}
-WEIGHTED = {"dense", "conv2d", "scale", "batch_norm"}
-MAX_POOLS = {"max_pool", "global_max_pool"}
+CONVOLUTIONS = {"conv2d", "conv_transpose2d"}
+WEIGHTED = {"dense", *CONVOLUTIONS, "scale", "batch_norm"}
+MAX_POOLS = {"max_pool", "global_max_pool", "adaptive_max_pool"}
+SAMPLE_NORMS = {"layer_norm", "group_norm", "instance_norm"}
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,14 @@ def step_of(spec: LayerSpec, shapes: Sequence[Shape], reading: Reading) -> Step:
 
 def single_step(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
     """Make a layer with one input a step."""
-    if spec.kind == "relu":
-        step = Step(shape, lambda a: [positive(v) for v in a], relu_relevance(reading))
-    elif spec.kind == "flatten":
-        step = Step((math.prod(shape),), list, lambda a, R: list(R))
+    if spec.kind in ACTIVATIONS:
+        step = activation_step(spec, shape, reading)
+    elif spec.kind in MOVES:
+        step = move_step(spec, shape)
     elif spec.kind in MAX_POOLS:
         step = max_pool_step(spec, shape, reading)
-    elif spec.kind == "layer_norm":
-        step = layer_norm_step(spec, shape, reading)
+    elif spec.kind in SAMPLE_NORMS:
+        step = norm_step(spec, shape, reading)
     else:
         step = linear_step(spec, shape, reading)
     passes = spec.rule.name == "pass" or (
@@ -77,7 +80,7 @@ def single_step(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
         raise RuleCompatibilityError(
             f"rule pass on {spec.kind} {spec.name!r}: input and output differ in size"
         )
-    return replace(step, relevance=lambda a, R: list(R))
+    return step if spec.kind in MOVES else replace(step, relevance=lambda a, R: list(R))
 
 
 def check_rule(spec: LayerSpec) -> None:
@@ -85,11 +88,11 @@ def check_rule(spec: LayerSpec) -> None:
     plain = {"zero", "epsilon", "pass"}
     if spec.kind == "softmax":
         raise SoftmaxError(f"layer {spec.name!r}: relevance is defined on the scores before a softmax")
-    if spec.kind == "layer_norm":
+    if spec.kind in SAMPLE_NORMS:
         defined = {"layer_norm", "pass"}
     elif spec.kind in MERGES:
         defined = {"zero", "epsilon"}
-    elif spec.kind in MOVING | MAX_POOLS | set(LINEAR):
+    elif spec.kind in MAX_POOLS.union(ACTIVATIONS, MOVES, LINEAR):
         defined = plain | set(RULES) if spec.kind in WEIGHTED else plain
     else:
         raise ParameterError(f"layer {spec.name!r}: there is no layer {spec.kind!r}")
@@ -97,15 +100,38 @@ def check_rule(spec: LayerSpec) -> None:
         raise RuleCompatibilityError(f"rule {spec.rule.name!r} is not defined on {spec.kind} {spec.name!r}")
 
 
-def relu_relevance(reading: Reading) -> Callable[[Vector, Vector], list[Number]]:
-    """R_i = R_i; a gradient is cut where the input is negative."""
-    if reading.mistake == "gradient times input":
-        return lambda a, G: [G_i if a_i > 0 else 0 for a_i, G_i in zip(a, G, strict=True)]
-    return lambda a, R: list(R)
+def activation_step(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
+    """R_i = R_i; a gradient is multiplied by the slope."""
+    functions = ACTIVATIONS[spec.kind](spec, shape, reading.arithmetic)
+
+    def forward(a: Vector) -> list[Number]:
+        return [f.value(a_i) for f, a_i in zip(functions, a, strict=True)]
+
+    if reading.mistake != "gradient times input":
+        return Step(shape, forward, lambda a, R: list(R))
+    return Step(
+        shape,
+        forward,
+        lambda a, G: [f.slope(a_i) * G_i for f, a_i, G_i in zip(functions, a, G, strict=True)],
+    )
+
+
+def move_step(spec: LayerSpec, shape: Shape) -> Step:
+    """Give each value its relevance back; that of padding is dropped."""
+    out, places = MOVES[spec.kind](spec, shape)
+
+    def back(a: Vector, R: Vector) -> list[Number]:
+        R_of = {i: R_j for i, R_j in zip(places, R, strict=True) if i is not None}
+        return [R_of[i] for i in range(len(a))]
+
+    return Step(out, lambda a: [0 if i is None else a[i] for i in places], back)
 
 
 def linear_step(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
     """Divide relevance by the equation of the layer's rule."""
+    if reading.mistake == "kernel flipped" and spec.kind in CONVOLUTIONS:
+        flipped = spec.arrays["weight"][:, :, ::-1, ::-1]
+        spec = replace(spec, arrays={**spec.arrays, "weight": flipped})
     M = as_matrix(spec, shape, reading.arithmetic)
     if reading.mistake == "gradient times input":
         return Step(M.shape, M, lambda a, G: M.transpose(G, len(a)))
@@ -116,7 +142,7 @@ def linear_step(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
 
 def max_pool_step(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
     """Give relevance to the winner, or what a dialect does."""
-    windows, out = pool_windows(None if spec.kind == "global_max_pool" else spec.settings, shape)
+    windows, out = pool_windows(spec.kind, spec.settings, shape)
     stabilize = reading.stabilize_epsilon if spec.rule.name == "epsilon" else reading.stabilize
     if reading.mistake == "gradient times input":
         reading = replace(reading, dialect=replace(reading.dialect, max_pool="winner"))
@@ -131,43 +157,65 @@ def max_pool_step(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
     return Step(out, forward, lambda a, R: equations.max_pool(windows, a, R, reading, stabilize))
 
 
-def layer_norm_step(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
+def norm_step(spec: LayerSpec, shape: Shape, reading: Reading) -> Step:
     """z = n w + b with n = (a - mean) / √(variance + ε), for each group of values normalised together.
 
-    Relevance goes by the zero rule through the affine map at n, then by the zero rule through the centring
-    at a: the deviation is taken as a constant.
+    Relevance goes by the zero rule through the affine map at n, if there is one, then by the zero rule
+    through the centring at a: the deviation is taken as a constant.
     """
-    A = reading.arithmetic
-    axes = spec.arrays["weight"].shape
-    if shape[len(shape) - len(axes) :] != axes:
-        raise ShapeError(f"layer_norm: one sample has shape {shape}, expected it to end with {axes}")
-    w = numbers_of(spec.arrays["weight"], A)
-    b = numbers_of(spec.arrays["bias"], A) if "bias" in spec.arrays else [0] * len(w)
-    epsilon = A.number(spec.settings.get("epsilon", 1e-5))
-    C, affine = centring(len(w), A), diagonal(w, b, axes)
-    divided = diagonal(w, [0] * len(w), axes) if reading.mistake == "bias forgotten" else affine
+    A, size = reading.arithmetic, group_size(spec, shape)
+    w, b = (along_sample(spec, key, usual, shape, A) for key, usual in (("weight", 1), ("bias", 0)))
+    epsilon, C = A.number(spec.settings.get("epsilon", 1e-5)), centring(size, A)
+    starts = range(0, math.prod(shape), size)
+    affine = [diagonal(w[k : k + size], b[k : k + size], (size,)) for k in starts]
 
     def normalized(a: Vector) -> tuple[list[Number], Number]:
         centred = C(a)
-        deviation = A.sqrt(total(c * c for c in centred) / len(w) + epsilon)
+        deviation = A.sqrt(total(c * c for c in centred) / size + epsilon)
         return [c / deviation for c in centred], deviation
 
-    def group_relevance(a: Vector, R: Vector) -> list[Number]:
+    def group_relevance(M: Matrix, a: Vector, R: Vector) -> list[Number]:
         n, deviation = normalized(a)
         if reading.mistake == "gradient times input":
-            return C.transpose([w_i * G_i / deviation for w_i, G_i in zip(w, R, strict=True)], len(a))
-        return equations.zero(C, a, equations.zero(divided, n, R, reading), reading)
+            return C.transpose([G_i / deviation for G_i in M.transpose(R, size)], size)
+        divided = replace(M, bias=[0] * size) if reading.mistake == "bias forgotten" else M
+        R_n = equations.zero(divided, n, R, reading) if spec.arrays else R
+        return equations.zero(C, a, R_n, reading)
 
-    def groups(values: Vector) -> list[Vector]:
-        return [values[k : k + len(w)] for k in range(0, len(values), len(w))]
+    def forward(a: Vector) -> list[Number]:
+        return [z for k, M in zip(starts, affine, strict=True) for z in M(normalized(a[k : k + size])[0])]
 
-    return Step(
-        shape,
-        lambda a: [z for group in groups(a) for z in affine(normalized(group)[0])],
-        lambda a, R: [
-            r for a_k, R_k in zip(groups(a), groups(R), strict=True) for r in group_relevance(a_k, R_k)
-        ],
-    )
+    def relevance(a: Vector, R: Vector) -> list[Number]:
+        parts = zip(starts, affine, strict=True)
+        return [r for k, M in parts for r in group_relevance(M, a[k : k + size], R[k : k + size])]
+
+    return Step(shape, forward, relevance)
+
+
+def group_size(spec: LayerSpec, shape: Shape) -> int:
+    """Say how many values, next to each other, are normalised together."""
+    if spec.kind == "layer_norm":
+        axes = spec.arrays["weight"].shape
+        if shape[len(shape) - len(axes) :] != axes:
+            raise ShapeError(f"layer_norm: one sample has shape {shape}, expected it to end with {axes}")
+        return math.prod(axes)
+    groups = spec.settings["groups"] if spec.kind == "group_norm" else shape[0]
+    if shape[0] % groups:
+        raise ShapeError(f"{spec.kind}: one sample has shape {shape}, expected channels in {groups} groups")
+    return math.prod(shape) // groups
+
+
+def along_sample(spec: LayerSpec, key: str, usual: int, shape: Shape, A: Arithmetic) -> list[Number]:
+    """Give a parameter for each value of a sample: those of layer_norm by place, others by channel."""
+    size = math.prod(shape)
+    if key not in spec.arrays:
+        return [usual] * size
+    values = numbers_of(spec.arrays[key], A)
+    if spec.kind == "layer_norm":
+        return values * (size // len(values))
+    if len(values) != shape[0]:
+        raise ShapeError(f"{spec.kind}: one sample has shape {shape}, {key} {len(values)} values")
+    return [value for value in values for _ in range(size // shape[0])]
 
 
 # Several inputs ---------------------------------------------------------------------------------------------

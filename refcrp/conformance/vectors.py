@@ -29,7 +29,7 @@ DESCRIPTION = (
     "Test vectors for implementations of Layer-wise and Concept Relevance Propagation. Inputs are float64 "
     "values; expected relevances are exact, rounded once, one for each dialect that has the layers and rules."
 )
-YES_OR_NO = {"count_include_pad"}  # stored as 0 and 1, which every language reads alike
+YES_OR_NO = {"count_include_pad", "align_corners"}  # stored as 0 and 1, which every language reads alike
 ARRAYS = {"input", "relevance_out", "expected", "scale"}
 RULE = "rule."  # what the attributes with a rule's parameters begin with
 INPUTS = "inputs"

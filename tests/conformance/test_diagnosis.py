@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from refcrp.conformance import exact
+from refcrp.conformance import Case, LayerSpec, RuleSpec, exact
+from refcrp.conformance.adapters import own
 from refcrp.conformance.diagnosis import Clue, diagnose, summarize, variations
 from refcrp.dialects import CHOICES, DIALECTS
 
@@ -31,10 +32,30 @@ def test_every_choice_that_shows_is_found(vectors):
     assert {("zplus_bias", "whole"), ("zplus_bias", "none"), ("seed", "output")} <= shown
 
 
+def convolutions():
+    """A convolution and a transposed one whose kernels are not symmetric."""
+    settings = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+    for kind, more, width in (("conv2d", {}, 2), ("conv_transpose2d", {"output_padding": (0, 0)}, 4)):
+        weight = {"weight": np.array([[[[1.0, 3]]]])}
+        spec = LayerSpec(kind, "conv", RuleSpec("zero"), weight, settings | more)
+        R = np.arange(1.0, width + 1).reshape(1, 1, 1, width)
+        case = Case(kind, "tests kernels", (spec,), np.array([[[[1.0, 2, 4]]]]), R)
+        yield replace(case, expected={"refcrp": exact.rounded(exact.explain(case))})
+
+
+def test_a_flipped_kernel_is_recognised():
+    """As if the layer, and so the engine, had the kernel the other way round."""
+    for case in convolutions():
+        (spec,) = case.layers
+        flipped = replace(spec, arrays={"weight": spec.arrays["weight"][..., ::-1]})
+        got = own.explain(replace(case, layers=(flipped,)))
+        assert sentences(case, got) == ["kernels are flipped: true convolution in place of cross-correlation"]
+
+
 @pytest.mark.parametrize("mistake", exact.MISTAKES)
 def test_every_mistake_that_shows_is_found(vectors, mistake):
     shown = 0
-    for case in vectors:
+    for case in (*vectors, *convolutions()):
         with np.errstate(all="ignore"):
             other = exact.explain(case, exact=False, mistake=mistake)
         if not np.allclose(other, case.expected["refcrp"], rtol=1e-12):

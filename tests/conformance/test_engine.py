@@ -13,7 +13,12 @@ from refcrp.conformance.vectors import load_vectors
 from refcrp.dialects import DIALECTS
 from refcrp.ledger import COLUMNS, Book
 
-ROOTS = {"batch_norm", "layer_norm"}  # layers with a square root: no exact value in the engine
+ROOTS = {
+    "batch_norm",
+    "layer_norm",
+    "group_norm",
+    "instance_norm",
+}  # layers with a square root: no exact value in the engine
 CASES = {case.id: case for case in load_vectors()}
 
 

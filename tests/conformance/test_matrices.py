@@ -8,7 +8,8 @@ import pytest
 from refcrp.conformance.arithmetic import EXACT, ROUNDED
 from refcrp.conformance.cases import LayerSpec, RuleSpec
 from refcrp.conformance.intervals import Interval
-from refcrp.conformance.matrices import as_matrix, centring, pool_windows
+from refcrp.conformance.matrices import as_matrix, centring
+from refcrp.conformance.windows import pool_windows
 from refcrp.errors import ParameterError, ShapeError
 
 F = Fraction
@@ -88,10 +89,10 @@ def test_average_pooling_by_hand():
 
 def test_pooling_windows_leave_padding_out_and_rest_uncovered():
     settings = {"kernel_size": (2, 2), "stride": (2, 2), "padding": (1, 0)}
-    rows, shape = pool_windows(settings, (1, 2, 3))
+    rows, shape = pool_windows("max_pool", settings, (1, 2, 3))
     assert (rows, shape) == ([[0, 1], [3, 4]], (1, 2, 1))
-    assert pool_windows(None, (2, 1, 2)) == ([[0, 1], [2, 3]], (2, 1, 1))
-    assert pool_windows({"kernel_size": 2, "stride": None}, (1, 2, 4))[1] == (1, 1, 2)
+    assert pool_windows("global_max_pool", {}, (2, 1, 2)) == ([[0, 1], [2, 3]], (2, 1, 1))
+    assert pool_windows("max_pool", {"kernel_size": 2, "stride": None}, (1, 2, 4))[1] == (1, 1, 2)
 
 
 def test_centring_takes_the_mean_off():
@@ -117,4 +118,4 @@ def test_samples_that_do_not_fit_are_refused(kind, shape, arrays, settings):
 
 def test_pooling_with_windows_of_nothing_but_padding_is_refused():
     with pytest.raises(ParameterError, match="more than half"):
-        pool_windows({"kernel_size": (2, 2), "padding": (2, 2)}, (1, 4, 4))
+        pool_windows("avg_pool", {"kernel_size": (2, 2), "padding": (2, 2)}, (1, 4, 4))

@@ -12,6 +12,7 @@ from refcrp.arrays import Array
 from refcrp.conformance import NotSupported
 from refcrp.conformance.cases import Case, LayerSpec
 from refcrp.errors import MissingDependencyError
+from refcrp.speech import UNEVEN
 
 
 @contextmanager
@@ -72,6 +73,30 @@ class Concat(nn.Module):  # type: ignore[misc, unused-ignore]
         return torch.cat(inputs, self.axis)
 
 
+class Reshape(nn.Module):  # type: ignore[misc, unused-ignore]
+    """Each sample in another shape."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Reshape."""
+        return x.reshape(len(x), *self.shape)
+
+
+class Permute(nn.Module):  # type: ignore[misc, unused-ignore]
+    """Axes in another order."""
+
+    def __init__(self, axes: Sequence[int]) -> None:
+        super().__init__()
+        self.axes = tuple(axes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Permute."""
+        return x.permute(self.axes)
+
+
 class Net(nn.Sequential):  # type: ignore[misc, unused-ignore]
     """Modules that read each other's outputs."""
 
@@ -103,6 +128,8 @@ def network(case: Case) -> nn.Module:
 
 def module(spec: LayerSpec) -> nn.Module:
     """Give the torch module of a layer, without its parameters."""
+    if UNEVEN in spec.words:
+        raise NotSupported(f"no torch module stands for a layer {spec.kind} whose padding is uneven")
     if spec.kind not in MODULES:
         raise NotSupported(f"no torch module stands for a layer {spec.kind}")
     return MODULES[spec.kind](spec)
@@ -115,6 +142,19 @@ def convolution(spec: LayerSpec) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, tuple(kernel), bias="bias" in spec.arrays, **spec.settings)
 
 
+def transposed_convolution(spec: LayerSpec) -> nn.ConvTranspose2d:
+    """Give a transposed convolution of the right size."""
+    inputs, outputs, *kernel = spec.arrays["weight"].shape
+    outputs *= spec.settings["groups"]
+    return nn.ConvTranspose2d(inputs, outputs, tuple(kernel), bias="bias" in spec.arrays, **spec.settings)
+
+
+def zero_pad(spec: LayerSpec) -> nn.ZeroPad2d:
+    """Give zeros around an image: torch counts from the last axis."""
+    top, bottom, left, right = spec.settings["padding"]
+    return nn.ZeroPad2d((left, right, top, bottom))
+
+
 def linear(spec: LayerSpec) -> nn.Linear:
     """Give a dense layer of the right size."""
     outputs, inputs = spec.arrays["weight"].shape
@@ -123,6 +163,7 @@ def linear(spec: LayerSpec) -> nn.Linear:
 
 MODULES: Mapping[str, Callable[[LayerSpec], nn.Module]] = {
     "conv2d": convolution,
+    "conv_transpose2d": transposed_convolution,
     "dense": linear,
     "scale": lambda spec: Channelwise(spec.arrays["weight"].size, "bias" in spec.arrays),
     "batch_norm": lambda spec: AnyBatchNorm(spec.arrays["mean"].size, eps=spec.settings["epsilon"]),
@@ -132,6 +173,19 @@ MODULES: Mapping[str, Callable[[LayerSpec], nn.Module]] = {
     "global_avg_pool": lambda _: nn.AdaptiveAvgPool2d(1),
     "relu": lambda _: nn.ReLU(),
     "flatten": lambda _: nn.Flatten(),
+    "zero_pad": zero_pad,
+    "adaptive_max_pool": lambda spec: nn.AdaptiveMaxPool2d(spec.settings["output_size"]),
+    "adaptive_avg_pool": lambda spec: nn.AdaptiveAvgPool2d(spec.settings["output_size"]),
+    "upsample_nearest": lambda spec: nn.Upsample(spec.settings["size"], mode="nearest"),
+    "upsample_bilinear": lambda spec: nn.Upsample(**spec.settings, mode="bilinear"),
+    "relu6": lambda _: nn.ReLU6(),
+    "hard_tanh": lambda spec: nn.Hardtanh(spec.settings["low"], spec.settings["high"]),
+    "leaky_relu": lambda spec: nn.LeakyReLU(spec.settings["negative_slope"]),
+    "prelu": lambda spec: nn.PReLU(spec.arrays["weight"].size),
+    "reshape": lambda spec: Reshape(spec.settings["shape"]),
+    "permute": lambda spec: Permute(spec.settings["axes"]),
+    "identity": lambda _: nn.Identity(),
+    "dropout": lambda spec: nn.Dropout(spec.settings["rate"]),
     "add": lambda _: Sum(),
     "concat": lambda spec: Concat(spec.settings["axis"]),
 }

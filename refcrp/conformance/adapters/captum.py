@@ -21,6 +21,9 @@ with needed_for("captum"):
 
 __all__ = ["FlatteningNet", "explain"]
 
+MOVING = ("flatten", "reshape", "permute", "zero_pad", "identity")
+ACTIVATIONS = ("relu6", "hard_tanh", "leaky_relu", "prelu")  # Captum knows others
+
 RULES: Mapping[str, Callable[..., rules.PropagationRule]] = {
     "zero": rules.EpsilonRule,  # whose default, 1e-9, is the stabilizer of the others
     "epsilon": rules.EpsilonRule,
@@ -39,24 +42,26 @@ class Addition(nn.Module):  # type: ignore[misc, unused-ignore] # Any where torc
 
 
 class FlatteningNet(nn.Sequential):  # type: ignore[misc, unused-ignore]
-    """The modules of a case. Flattening is none of them: Captum has no rule for it."""
+    """The modules of a case. Flattening and its like are none of them: Captum has no rule for it."""
 
     def __init__(self, case: Case) -> None:
-        modules = (
-            (name, Addition() if isinstance(m, Sum) else m) for name, m in network(case).named_children()
-        )
-        super().__init__(OrderedDict((name, m) for name, m in modules if not isinstance(m, nn.Flatten)))
+        whole = network(case)
+        kinds = {spec.name: spec.kind for spec in case.layers}
+        modules = ((name, Addition() if isinstance(m, Sum) else m) for name, m in whole.named_children())
+        super().__init__(OrderedDict((name, m) for name, m in modules if kinds[name] not in MOVING))
+        # As functions, so that they are no modules of this one.
+        moves = {spec.name: getattr(whole, spec.name).forward for spec in case.layers if spec.kind in MOVING}
         self.steps = [
-            (spec.name, spec.kind == "flatten", names)
+            (spec.name, moves.get(spec.name), names)
             for spec, names in zip(case.layers, case.inputs, strict=True)
         ]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the output."""
         values = {"x": x}
-        for name, flattens, names in self.steps:
+        for name, move, names in self.steps:
             read = [values[source] for source in names]
-            x = values[name] = read[0].flatten(1) if flattens else getattr(self, name)(*read)
+            x = values[name] = getattr(self, name)(*read) if move is None else move(*read)
         return x
 
 
@@ -87,7 +92,9 @@ def explain(case: Case) -> Array:
         raise NotSupported("Captum has no rule for a concatenation")
     net = FlatteningNet(case)
     for spec in case.layers:
-        if spec.kind not in ("relu", "flatten"):
+        if spec.kind in ACTIVATIONS:
+            raise NotSupported(f"Captum has no rule for {spec.kind}")
+        if spec.kind not in ("relu", "dropout", *MOVING):
             getattr(net, spec.name).rule = rule(spec)
     x = tensor(case.x).requires_grad_()
     if case.relevance_out is None:

@@ -21,14 +21,16 @@ with needed_for("zennit"):
 
 __all__ = ["composite", "explain"]
 
-WITHOUT_WEIGHT = ("avg_pool", "global_avg_pool", "add")
-BY_GRADIENT = (
-    "max_pool",
-    "global_max_pool",
-    "flatten",
-    "concat",
-)  # zennit's composites leave them to autograd
-PASSED = ("relu", "batch_norm")  # zennit's composites pass relevance through them
+WITHOUT_WEIGHT = (
+    *("avg_pool", "global_avg_pool", "adaptive_avg_pool", "add"),
+    *("upsample_nearest", "upsample_bilinear"),
+)
+BY_GRADIENT = (  # zennit's composites leave them to autograd
+    *("max_pool", "global_max_pool", "adaptive_max_pool", "flatten", "concat"),
+    *("reshape", "permute", "zero_pad", "identity", "dropout"),
+)
+# zennit's composites pass relevance through them
+PASSED = ("relu", "relu6", "hard_tanh", "leaky_relu", "prelu", "batch_norm")
 RULES: Mapping[str, Callable[..., Hook]] = {
     "zero": rules.Epsilon,  # whose default, 1e-6, is the stabilizer of the others
     "epsilon": rules.Epsilon,
