@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from refcrp import layers
+from refcrp import layers as refcrp_layers
 from refcrp.arrays import Array
 from refcrp.building import Sequential
 from refcrp.errors import ModelFormatError, RefcrpError, nearest_names
+from refcrp.io.hdf5_checked import CheckedReader
 from refcrp.layers import Activation, Layer
 from refcrp.layers.activation import ACTIVATIONS
 from refcrp.model import INPUT, INPUT_NAME, Graph, Model
@@ -25,18 +26,16 @@ from refcrp.model import INPUT, INPUT_NAME, Graph, Model
 __all__ = ["FORMAT", "VERSION", "read_model", "write_model"]
 
 FORMAT = "refcrp-model"
-VERSION = 2
-CHAIN_VERSION = 1  # of files in which each layer reads the one before it, and does not say so
+VERSION = 3  # of files with a normalisation, which an older refcrp would not apply
+GRAPH_VERSION = 2  # of those without
+CHAIN_VERSION = 1  # of those in which each layer, too, reads the one before it, and does not say so
 LIBRARY = (
     "v110"  # HDF5 1.10 and later: metadata with checksums, so that damage is noticed instead of believed
 )
-MAX_BYTES = 16 * 2**30  # of one array; far more than any network has, far less than a forged shape asks for
-MAX_ATTRIBUTE_BYTES = 4096
-MAX_TUPLE = 256  # integers in an attribute; a layer may read many others
 
 LAYER_CLASSES: dict[str, type[Layer]] = {
     name: cls
-    for name, cls in vars(layers).items()
+    for name, cls in vars(refcrp_layers).items()
     if isinstance(cls, type) and issubclass(cls, Layer) and not cls.__abstractmethods__
 }
 
@@ -52,21 +51,33 @@ def write_model(model: Model, path: Path) -> None:
         )
     with atomic(path) as temporary, h5py.File(temporary, "w", libver=LIBRARY) as file:
         file.attrs["format"] = text(FORMAT)
-        file.attrs["version"] = CHAIN_VERSION if model.is_chain else VERSION
+        version = file.attrs["version"] = version_of(model)
         if model.input_shape is not None:
             file.attrs["input_shape"] = model.input_shape
+        if model.normalization is not None:
+            file.attrs["normalization.mean"] = model.normalization.mean
+            file.attrs["normalization.std"] = model.normalization.std
         group = file.create_group("layers")
         for k, node in enumerate(model.nodes):
             layer_group = group.create_group(f"{k:04d}")
             write_layer(node.layer, node.name, layer_group)
-            if not model.is_chain:
+            if version != CHAIN_VERSION:
                 layer_group.attrs["sources"] = node.sources
+
+
+def version_of(model: Model) -> int:
+    """Give the lowest version that holds the model, so that an older refcrp reads what it can."""
+    if model.normalization is not None:
+        return VERSION
+    return CHAIN_VERSION if model.is_chain else GRAPH_VERSION
 
 
 def write_layer(layer: Layer, name: str, group: h5py.Group) -> None:
     """Write one layer: settings as attributes, parameters as datasets."""
-    if LAYER_CLASSES.get(type(layer).__name__) is not type(layer):
-        raise ModelFormatError(f"{group.file.filename}: {layer!r} is not one of refcrp's own layers")
+    if LAYER_CLASSES.get(type(layer).__name__, type(layer)) is not type(layer):
+        raise ModelFormatError(
+            f"{group.file.filename}: {layer!r} is not one of refcrp's own layers, but its class is called so"
+        )
     group.attrs["class"] = text(type(layer).__name__)
     group.attrs["name"] = text(name)
     for key, value in layer.settings().items():
@@ -78,6 +89,8 @@ def write_layer(layer: Layer, name: str, group: h5py.Group) -> None:
                 group.attrs[f"{key}.{setting}"] = number
         elif isinstance(value, (bool, int, float, tuple)):
             group.attrs[key] = value
+        elif isinstance(value, str):
+            group.attrs[key] = text(value)
         elif value is not None:
             raise ModelFormatError(f"{group.file.filename}: {layer!r}: cannot store {key}={value!r}")
     for key, array in layer.arrays().items():
@@ -114,11 +127,23 @@ def atomic(path: Path) -> Iterator[Path]:
 # Reading ----------------------------------------------------------------------------------------------------
 
 
-def read_model(path: Path) -> Model:
-    """Read a model, believing nothing in the file before it is checked."""
+def read_model(path: Path, layers: Mapping[str, type[Layer]] | None = None) -> Model:
+    """Read a model, believing nothing in the file before it is checked.
+
+    Parameters
+    ----------
+    path : Path
+    layers : mapping, optional
+        Layer classes of one's own, by name.
+
+    Raises
+    ------
+    ModelFormatError
+        If the file is damaged or none; names file, group, and what was expected.
+    """
     try:
         with h5py.File(path, "r") as file:
-            return ModelReader(path).model(file)
+            return ModelReader(path, layers).model(file)
     except ModelFormatError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
@@ -126,15 +151,12 @@ def read_model(path: Path) -> Model:
         raise ModelFormatError(f"{path}: not a readable HDF5 file: {error}") from error
 
 
-class ModelReader:
-    """Reads one file; knows its name for the error messages."""
+class ModelReader(CheckedReader):
+    """Reads one file, with layer classes of the caller's beside refcrp's."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def fail(self, where: str, what: str) -> ModelFormatError:
-        """Make the error for something wrong at `where` in the file."""
-        return ModelFormatError(f"{self.path}: {where}: {what}")
+    def __init__(self, path: Path, own: Mapping[str, type[Layer]] | None = None) -> None:
+        super().__init__(path)
+        self.classes = LAYER_CLASSES if own is None else {**LAYER_CLASSES, **own}
 
     def model(self, file: h5py.File) -> Model:
         """Read the whole file."""
@@ -159,17 +181,30 @@ class ModelReader:
         groups = [self.member(group, key, h5py.Group) for key in expected]
         layers = [self.layer(g) for g in groups]
         if version == CHAIN_VERSION and any("sources" in g.attrs for g in groups):
-            raise self.fail("/layers", f"attributes 'sources' need format version {VERSION}")
+            raise self.fail("/layers", f"attributes 'sources' need format version {GRAPH_VERSION}")
         try:
             if version == CHAIN_VERSION:
                 return Sequential(layers, input_shape=shape)
             names = {INPUT: INPUT_NAME} | {k: layer.name or str(k) for k, layer in enumerate(layers)}
-            return Graph(
+            model = Graph(
                 [(names[k], layer, self.sources(groups[k], names)) for k, layer in enumerate(layers)],
                 input_shape=shape,
             )
+            return self.with_normalization(file, model) if version == VERSION else model
         except RefcrpError as error:
             raise self.fail("/layers", str(error)) from error
+
+    def with_normalization(self, file: h5py.File, model: Model) -> Model:
+        """Read how pixels become the input."""
+        keys = ("normalization.mean", "normalization.std")
+        for key in keys:
+            if key not in file.attrs:
+                raise self.fail("/", f"attribute {key!r} is missing, of which version {VERSION} has one")
+        mean, std = (self.numbers(file, key) for key in keys)
+        try:
+            return model.with_normalization(mean=mean, std=std)
+        except RefcrpError as error:
+            raise self.fail("/", str(error)) from error
 
     def sources(self, group: h5py.Group, names: dict[int, str]) -> list[str]:
         """Read which layers a layer reads."""
@@ -182,9 +217,11 @@ class ModelReader:
     def layer(self, group: h5py.Group) -> Layer:
         """Read one layer."""
         name = self.attribute(group, "class", str)
-        cls = LAYER_CLASSES.get(name)
+        cls = self.classes.get(name)
         if cls is None:
-            raise self.fail(group.name, f"unknown layer class {name!r}; {nearest_names(name, LAYER_CLASSES)}")
+            own = f"a class of your own is given as layers={{{name!r}: {name}}}"
+            near = nearest_names(name, self.classes)
+            raise self.fail(group.name, f"unknown layer class {name!r}; {near}; {own}")
         settings = self.settings(group, cls)
         stored = set(group)
         for field in fields(cls):
@@ -227,57 +264,3 @@ class ModelReader:
             return ACTIVATIONS[kind](**arguments)
         except (RefcrpError, TypeError) as error:
             raise self.fail(group.name, f"activation {kind!r}: {error}") from error
-
-    def attribute(self, group: h5py.Group, key: str, expected: type | None = None) -> Any:
-        """Read an attribute as str, bool, int, float or tuple of int."""
-        if key not in group.attrs:
-            raise self.fail(group.name, f"attribute {key!r} is missing")
-        stored = group.attrs.get_id(key)
-        string = h5py.check_string_dtype(stored.dtype)
-        # Text of variable length lies in a heap whose damage makes the HDF5 library loop for ever.
-        if stored.dtype.hasobject or stored.get_storage_size() > MAX_ATTRIBUTE_BYTES:
-            raise self.fail(group.name, f"attribute {key!r}: expected a number, or text of a fixed length")
-        value = group.attrs[key]
-        if string is not None and isinstance(value, bytes):
-            value = value.decode()
-        elif (
-            isinstance(value, np.ndarray)
-            and value.ndim == 1
-            and value.dtype.kind in "iu"
-            and value.size <= MAX_TUPLE
-        ):
-            value = tuple(int(n) for n in value)
-        elif isinstance(value, np.generic) and value.dtype.kind in "iufb":
-            value = value.item()
-        is_plain = isinstance(value, (str, bool, int, float, tuple))
-        if not is_plain or (expected is not None and type(value) is not expected):
-            wanted = expected.__name__ if expected else "text, a number, or integers"
-            raise self.fail(group.name, f"attribute {key!r} is {value!r}, expected {wanted}")
-        return value
-
-    def member(self, group: h5py.Group, key: str, kind: type) -> Any:
-        """Get a group or dataset that lies in this file itself."""
-        if key not in set(group):
-            raise self.fail(group.name, f"{kind.__name__.lower()} {key!r} is missing")
-        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            raise self.fail(group.name, f"{key!r} is a link; expected a {kind.__name__.lower()} of this file")
-        member = group[key]
-        if not isinstance(member, kind):
-            raise self.fail(group.name, f"{key!r} is not a {kind.__name__.lower()}")
-        return member
-
-    def array(self, group: h5py.Group, key: str) -> Array:
-        """Read a dataset, when its type, size and storage are as they should be."""
-        dataset = self.member(group, key, h5py.Dataset)
-        where = f"{group.name}/{key}"
-        if dataset.dtype.newbyteorder("=") not in (np.float32, np.float64):
-            raise self.fail(where, f"element type {dataset.dtype}, expected float32 or float64")
-        if dataset.external or dataset.is_virtual:
-            raise self.fail(where, "its data lies in another file; expected it in this one")
-        # Deflate cannot shrink by more than about 1000, so a larger factor is data that is not there.
-        if dataset.shape is None or dataset.nbytes > min(MAX_BYTES, 1100 * dataset.id.get_storage_size()):
-            raise self.fail(where, f"shape {dataset.shape} is more than the file holds")
-        values = np.asarray(dataset[()], dtype=dataset.dtype.newbyteorder("="))
-        if not np.isfinite(values).all():
-            raise self.fail(where, "contains NaN or infinity, expected finite numbers")
-        return values

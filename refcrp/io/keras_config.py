@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from refcrp.errors import ModelFormatError
+from refcrp.io.keras_json import Fail, Json
+from refcrp.io.keras_wires import TensorName, Wires, inbound, tensors
 from refcrp.model import INPUT_NAME, OUTPUT_NAME
 
-__all__ = ["Call", "Fail", "Unfolded", "parse_json", "unfold"]
+__all__ = ["MODELS", "Call", "Unfolded", "unfold"]
 
-MAX_DEPTH = 200  # of JSON; nested models of ten levels need less than half of it
 MAX_NESTING = 10  # of models in models
 MAX_LAYERS = 5000
 MAX_LENGTH = 2**22  # of one axis of an input
 MODELS = ("Sequential", "Functional", "Model")
-
-Fail = Callable[[str, str], ModelFormatError]  # (where, what) to the error that names the file too
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -28,24 +28,22 @@ class Call:
 
     Parameters
     ----------
+    name : str
+        The dotted path; with an underscore, or a number, if that is taken. No two calls have the same.
     path : tuple of str
-        The names of the models it is in, from the outermost but the whole, and its own.
+        The names of the models it is in, from the outermost but the whole, and its own. Calls of the same
+        layer have the same.
     class_name : str
     config : dict
     sources : tuple of str
         Names of other calls, or `INPUT_NAME`.
     """
 
+    name: str
     path: tuple[str, ...]
     class_name: str
     config: Json
     sources: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """Give the dotted name; the two that the model needs for itself get an underscore."""
-        name = ".".join(self.path)
-        return f"{name}_" if name in (INPUT_NAME, OUTPUT_NAME) else name
 
 
 @dataclass(frozen=True)
@@ -66,35 +64,6 @@ class Unfolded:
     input_shape: tuple[int | None, ...]
 
 
-def parse_json(text: str, fail: Fail) -> Json:
-    """Parse the JSON of a model; refuses what is no object, too deep, or has NaN in it."""
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no JSON")
-
-    try:
-        config = json.loads(text, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise fail("model_config", f"not readable as JSON: {error}") from error
-    level = [config]
-    for _ in range(MAX_DEPTH):
-        level = [child for value in level for child in children(value)]
-        if not level:
-            break
-    else:
-        raise fail("model_config", f"JSON nested more than {MAX_DEPTH} levels deep")
-    if not isinstance(config, dict):
-        raise fail("model_config", f"expected a JSON object, got a {type(config).__name__}")
-    return config
-
-
-def children(value: Any) -> Iterator[Any]:
-    """Go through the values in a list or object."""
-    if isinstance(value, dict):
-        return iter(value.values())
-    return iter(value if isinstance(value, list) else ())
-
-
 def unfold(config: Json, fail: Fail) -> Unfolded:
     """Give all calls of a model, those of the models in it included."""
     unfolder = Unfolder(fail)
@@ -103,14 +72,39 @@ def unfold(config: Json, fail: Fail) -> Unfolded:
         raise fail("model_config", f"class {kind!r} is not supported; supported are {', '.join(MODELS)}")
     outputs = unfolder.model(config, (), (INPUT_NAME,))
     if len(outputs) != 1:
-        raise fail("model_config", f"the model has {len(outputs)} outputs, expected one")
+        raise fail(
+            "model_config",
+            f"the model has {len(outputs)} outputs, expected one: save a model for each of them",
+        )
     needed = set(outputs)
     calls = []
     for call in reversed(unfolder.calls):
         if call.name in needed:
             needed.update(call.sources)
             calls.append(call)
-    return Unfolded(calls[::-1], outputs[0], unfolder.input_shape(config))
+    names = final_names(calls[::-1])
+    renamed = [
+        replace(call, name=names[call.name], sources=tuple(names[source] for source in call.sources))
+        for call in reversed(calls)
+    ]
+    return Unfolded(renamed, names[outputs[0]], unfolder.input_shape(config))
+
+
+def final_names(calls: list[Call]) -> dict[str, str]:
+    """Name each call as its layer, and further calls of it with a number: ``name_1``, ``name_2``, ..."""
+    names, taken = {INPUT_NAME: INPUT_NAME}, {INPUT_NAME, OUTPUT_NAME}
+    for call in sorted(calls, key=use_of):  # first calls first: they keep their names
+        dotted = ".".join(call.path)
+        name = f"{dotted}_" if dotted in (INPUT_NAME, OUTPUT_NAME) else dotted
+        numbered = (f"{dotted}_{k}" for k in itertools.count(max(use_of(call), 1)))
+        names[call.name] = name if name not in taken else next(n for n in numbered if n not in taken)
+        taken.add(names[call.name])
+    return names
+
+
+def use_of(call: Call) -> int:
+    """Tell the how-manieth call of its layer it is, from 0; the name starts with it while models unfold."""
+    return int(call.name.partition(":")[0])
 
 
 class Unfolder:
@@ -119,6 +113,12 @@ class Unfolder:
     def __init__(self, fail: Fail) -> None:
         self.fail = fail
         self.calls: list[Call] = []
+        self.uses: Counter[tuple[str, ...]] = Counter()  # by path
+        self.count = 0  # of layers, models included: these may be shared, in models that are shared
+
+    def failing(self, path: tuple[str, ...]) -> Callable[[str], ModelFormatError]:
+        """Give what makes the errors for a place."""
+        return partial(self.fail, ".".join(path))
 
     def part(self, value: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
         """Give ``value[key]``, which must be of a type."""
@@ -167,73 +167,55 @@ class Unfolder:
         entries = {self.part(e, "name", str, where): e for e in self.layers({"config": config}, where)}
         if len(entries) != len(config["layers"]):
             raise self.fail(where, "two layers have the same name")
-        heads = self.tensors(config.get("input_layers"), f"{where}: input_layers")
+        heads = tensors(config.get("input_layers"), self.failing((where, "input_layers")))
         if len(heads) != len(inputs):
             raise self.fail(where, f"the model has {len(heads)} inputs, expected {len(inputs)}")
-        outputs: dict[str, tuple[str, ...]] = {
-            name: (source,) for (name, _), source in zip(heads, inputs, strict=True)
+        tails = tensors(config.get("output_layers"), self.failing((where, "output_layers")))
+        known = {name: (source,) for (name, _, _), source in zip(heads, inputs, strict=True)}
+        waiting = {
+            (name, use): read
+            for name, entry in entries.items()
+            if name not in known
+            for use, read in enumerate(inbound(entry.get("inbound_nodes"), self.failing((*path, name))))
         }
-        waiting = {name: self.inbound(e, (*path, name)) for name, e in entries.items() if name not in outputs}
+        if len(waiting) > MAX_LAYERS:
+            raise self.fail(where, f"more than {MAX_LAYERS} layers")
+        wires = Wires(known, waiting, tails)
         while waiting:
             before = len(waiting)
-            for name in list(waiting):
-                if all(source in outputs for source, _ in waiting[name]):
-                    read = tuple(self.output(outputs, t, name) for t in waiting.pop(name))
-                    outputs[name] = self.layer(entries[name], (*path, name), read)
+            for name, use in list(waiting):
+                if all(wires.is_known(tensor) for tensor in waiting[name, use]):
+                    read = tuple(self.output(wires, t, name) for t in waiting.pop((name, use)))
+                    wires.outputs[name, use] = self.layer(entries[name], (*path, name), read)
             if len(waiting) == before:
-                raise self.fail(where, f"layers {', '.join(list(waiting)[:5])} read what no layer gives")
-        tails = self.tensors(config.get("output_layers"), f"{where}: output_layers")
-        return tuple(self.output(outputs, tail, where) for tail in tails)
+                stuck = ", ".join(name for name, _ in list(waiting)[:5])
+                raise self.fail(where, f"layers {stuck} read what no layer gives")
+        return tuple(self.output(wires, tail, where) for tail in tails)
 
-    def output(self, outputs: dict[str, tuple[str, ...]], tensor: tuple[str, int], where: str) -> str:
+    def output(self, wires: Wires, tensor: TensorName, where: str) -> str:
         """Look up an output of a layer."""
-        name, index = tensor
-        if name not in outputs or not 0 <= index < len(outputs[name]):
+        outputs = wires.outputs.get(wires.use(tensor), ())
+        name, _, index = tensor
+        if not 0 <= index < len(outputs):
             raise self.fail(where, f"there is no output {index} of a layer {name!r}")
-        return outputs[name][index]
+        return outputs[index]
 
     def layer(self, entry: Json, path: tuple[str, ...], inputs: tuple[str, ...]) -> tuple[str, ...]:
         """Unfold one layer, or a model in the place of one."""
         where = ".".join(path)
         kind = self.part(entry, "class_name", str, where)
+        use = self.uses[path]
+        self.uses[path] += 1
+        self.count += 1
+        if self.count > MAX_LAYERS:
+            raise self.fail(where, f"more than {MAX_LAYERS} layers")
         if kind in MODELS:
             return self.model(entry, path, inputs)
         if kind == "InputLayer":
             return inputs
-        call = Call(path, kind, self.part(entry, "config", dict, where), inputs)
+        call = Call(f"{use}:{where}", path, kind, self.part(entry, "config", dict, where), inputs)
         self.calls.append(call)
-        if len(self.calls) > MAX_LAYERS:
-            raise self.fail(where, f"more than {MAX_LAYERS} layers")
         return (call.name,)
-
-    # Connections -----------------------------------------------------------------------------------------
-
-    def inbound(self, entry: Json, path: tuple[str, ...]) -> list[tuple[str, int]]:
-        """Give what a layer reads: pairs of a layer's name and which of its outputs."""
-        where = ".".join(path)
-        nodes = self.part(entry, "inbound_nodes", list, where)
-        if len(nodes) != 1:
-            is_what = f"is used {len(nodes)} times (a shared layer)" if nodes else "reads nothing"
-            raise self.fail(where, f"the layer {is_what}; supported are layers used once")
-        if isinstance(nodes[0], dict):  # Keras 3
-            found = list(keras3_tensors([nodes[0].get("args"), nodes[0].get("kwargs")]))
-        else:
-            found = nodes[0]
-        tensors = self.tensors(found, where)
-        if not tensors:
-            raise self.fail(where, "the layer reads nothing")
-        return tensors
-
-    def tensors(self, value: Any, where: str) -> list[tuple[str, int]]:
-        """Read [name, node, output], or a list of these; the node counts its uses."""
-        rows = [value] if isinstance(value, list) and value and isinstance(value[0], str) else value
-        if not isinstance(rows, list):
-            raise self.fail(where, f"expected [layer, node, output], or a list of these, got {rows!r:.100}")
-        for row in rows:
-            is_row = isinstance(row, list) and len(row) in (3, 4) and isinstance(row[0], str)
-            if not is_row or any(type(n) is not int for n in row[1:3]):
-                raise self.fail(where, f"expected [layer, node, output], got {row!r:.100}")
-        return [(row[0], row[2]) for row in rows]
 
     # The input -------------------------------------------------------------------------------------------
 
@@ -247,7 +229,8 @@ class Unfolder:
                 config = entry["config"]
                 shape = config.get("build_input_shape") if isinstance(config, dict) else None
             else:
-                ((name, _),) = self.tensors(entry["config"].get("input_layers"), "model_config: input_layers")
+                heads = tensors(entry["config"].get("input_layers"), self.failing(("input_layers",)))
+                ((name, _, _),) = heads
                 first = next((layer for layer in layers if layer.get("name") == name), first)
             if first.get("class_name") not in MODELS:
                 config = self.part(first, "config", dict, "the first layer")
@@ -268,15 +251,3 @@ class Unfolder:
                 "as batch_shape or batch_input_shape of the first layer",
             )
         return tuple(shape[1:])
-
-
-def keras3_tensors(value: Any) -> Iterator[Any]:
-    """Go through the `keras_history` of all tensors among the arguments of a call."""
-    stack = [value]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-            config = value.get("config")
-            yield config.get("keras_history") if isinstance(config, dict) else None
-        else:
-            stack.extend(reversed(list(children(value))))

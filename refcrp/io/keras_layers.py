@@ -9,11 +9,12 @@ import numpy as np
 
 from refcrp import layers as L
 from refcrp.arrays import Array
+from refcrp.checks import show_shape
 from refcrp.io import keras_values as values
 from refcrp.io.keras_step import Converter, Step, as_setting
 from refcrp.layers import Layer
 
-__all__ = ["SUPPORTED"]
+__all__ = ["REFUSED", "SUPPORTED"]
 
 
 # Layers with weights ----------------------------------------------------------------------------------------
@@ -24,7 +25,7 @@ def conv2d(step: Step) -> list[Layer]:
     groups, kernel = step.integer("groups", 1), step.pair("kernel_size")
     stride, dilation = step.pair("strides"), step.pair("dilation_rate")
     padding = as_setting(step.padding(kernel, stride, dilation))
-    weight = step.weight("kernel", shape=(*kernel, None, None)).transpose(3, 2, 0, 1)
+    weight = step.kernel("kernel", shape=(*kernel, None, None)).transpose(3, 2, 0, 1)
     options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     return [L.Conv2d(weight, step.bias(len(weight)), activation=step.activation(), **options)]
 
@@ -34,7 +35,7 @@ def depthwise(step: Step, **options: Any) -> list[Layer]:
     kernel, stride, dilation = step.pair("kernel_size"), step.pair("strides"), step.pair("dilation_rate")
     padding = as_setting(step.padding(kernel, stride, dilation))
     shape = (*kernel, step.x.shape[0], step.integer("depth_multiplier", 1))
-    weight = step.weight("depthwise_kernel", "kernel", shape=shape)
+    weight = step.kernel("depthwise_kernel", "kernel", shape=shape)
     groups = weight.shape[2]
     weight = weight.transpose(2, 3, 0, 1).reshape(-1, 1, *kernel)
     bias = options.pop("bias", lambda _: None)(len(weight))
@@ -50,30 +51,32 @@ def depthwise_conv2d(step: Step) -> list[Layer]:
 def separable_conv2d(step: Step) -> list[Layer]:
     """A depthwise convolution without bias, and a pointwise one."""
     layers = depthwise(step)
-    weight = step.weight("pointwise_kernel", shape=(1, 1, None, None)).transpose(3, 2, 0, 1)
+    weight = step.kernel("pointwise_kernel", shape=(1, 1, None, None)).transpose(3, 2, 0, 1)
     return [*layers, L.Conv2d(weight, step.bias(len(weight)), activation=step.activation())]
 
 
 def conv2d_transpose(step: Step) -> list[Layer]:
-    """(kh, kw, out, in) to (in, out, kh, kw); the output of "same" is stride times as large as the input."""
+    """(kh, kw, out, in) to (in, out, kh, kw); the output of "same" is stride times as large as the input.
+
+    It cuts ``kernel - stride`` pixels off, of which the larger half at the bottom and right. Where the halves
+    differ, a row or column of zeros before the kernel makes them equal.
+    """
     kernel, stride = step.pair("kernel_size"), step.pair("strides")
     step.image()
     step.choice("output_padding", None)
     if step.pair("dilation_rate") != (1, 1) or step.integer("groups", 1) != 1:
         raise step.fail("a transposed convolution with dilation or groups is not supported")
     over = [k - s for k, s in zip(kernel, stride, strict=True)]
-    cut = [max(n, 0) if step.choice("padding", "valid", "same") == "same" else 0 for n in over]
-    if any(n % 2 for n in cut):
-        raise step.fail(
-            f"padding 'same' cuts {cut} pixels, which is not the same on both sides; not supported"
-        )
-    weight = step.weight("kernel", shape=(*kernel, None, step.x.shape[0])).transpose(3, 2, 0, 1)
+    same = step.choice("padding", "valid", "same") == "same"
+    cut = [max(n, 0) if same else 0 for n in over]
+    weight = step.kernel("kernel", shape=(*kernel, None, step.x.shape[0])).transpose(3, 2, 0, 1)
+    weight = np.pad(weight, [(0, 0), (0, 0), (cut[0] % 2, 0), (cut[1] % 2, 0)])
     return [
         L.ConvTranspose2d(
             weight,
             step.bias(weight.shape[1]),
             stride=stride,
-            padding=(cut[0] // 2, cut[1] // 2),
+            padding=(-(-cut[0] // 2), -(-cut[1] // 2)),
             output_padding=(max(-over[0], 0), max(-over[1], 0)),
             activation=step.activation(),
         )
@@ -91,7 +94,7 @@ def dense(step: Step) -> list[Layer]:
 
 def batch_norm(step: Step) -> list[Layer]:
     """Batch normalisation of channels or features."""
-    step.check_last_axis()
+    step.check_channel_axis()
     gamma = step.per_channel("gamma") if step.flag("scale", True) else None
     beta = step.per_channel("beta") if step.flag("center", True) else None
     mean, variance = step.per_channel("moving_mean"), step.per_channel("moving_variance")
@@ -101,12 +104,25 @@ def batch_norm(step: Step) -> list[Layer]:
 def layer_norm(step: Step) -> list[Layer]:
     """Layer normalisation of vectors."""
     step.vector()
-    step.check_last_axis()
+    step.check_channel_axis()
     step.choice("rms_scaling", False)
     scale, center = step.flag("scale", True), step.flag("center", True)
     weight = step.per_channel("gamma") if scale else np.ones(step.channels(), np.float32)
     bias = step.per_channel("beta") if center else None
     return [L.LayerNorm(weight, bias, epsilon=step.number("epsilon", 1e-3))]
+
+
+def group_norm(step: Step) -> list[Layer]:
+    """Normalisation of groups of channels."""
+    if not step.x.is_image:
+        raise step.fail(f"the input is {show_shape(step.x.shape)}, expected an image or a sequence")
+    step.check_channel_axis()
+    gamma = step.per_channel("gamma") if step.flag("scale", True) else None
+    beta = step.per_channel("beta") if step.flag("center", True) else None
+    groups = step.channels() if step.setting("groups") == -1 else step.integer("groups", 32)
+    if step.channels() % groups:
+        raise step.fail(f"{step.channels()} channels do not fall into {groups} groups")
+    return [L.GroupNorm(groups, gamma, beta, epsilon=step.number("epsilon", 1e-3))]
 
 
 def per_channel_numbers(step: Step, value: Any, what: str) -> Array:
@@ -125,6 +141,8 @@ def per_channel_numbers(step: Step, value: Any, what: str) -> Array:
 
 def rescaling(step: Step) -> list[Layer]:
     """Scale · x + offset."""
+    if any(isinstance(step.setting(k), list) for k in ("scale", "offset")) and not step.x.channels_last:
+        raise step.fail("numbers along the last axis, which is not that of channels, are not supported")
     scale, offset = (
         per_channel_numbers(step, step.setting(key, default), key)
         for key, default in (("scale", 1), ("offset", 0))
@@ -134,7 +152,7 @@ def rescaling(step: Step) -> list[Layer]:
 
 def normalization(step: Step) -> list[Layer]:
     """(x - mean) / standard deviation, of settings or learned."""
-    step.check_last_axis()
+    step.check_channel_axis()
     step.choice("invert", False)
     if step.setting("mean") is not None:
         mean, variance = (per_channel_numbers(step, step.setting(k), k) for k in ("mean", "variance"))
@@ -147,22 +165,24 @@ def normalization(step: Step) -> list[Layer]:
 
 
 SUPPORTED: Mapping[str, Converter] = {
-    "Conv2D": conv2d,
-    "Convolution2D": conv2d,
-    "DepthwiseConv2D": depthwise_conv2d,
-    "SeparableConv2D": separable_conv2d,
-    "Conv2DTranspose": conv2d_transpose,
+    **dict.fromkeys(["Conv1D", "Conv2D", "Convolution1D", "Convolution2D"], conv2d),
+    **dict.fromkeys(["DepthwiseConv1D", "DepthwiseConv2D"], depthwise_conv2d),
+    **dict.fromkeys(["SeparableConv1D", "SeparableConv2D"], separable_conv2d),
+    **dict.fromkeys(["Conv1DTranspose", "Conv2DTranspose"], conv2d_transpose),
     "Dense": dense,
     "BatchNormalization": batch_norm,
     "BatchNormalizationV1": batch_norm,
     "BatchNormalizationV2": batch_norm,
+    "GroupNormalization": group_norm,
     "LayerNormalization": layer_norm,
     "Rescaling": rescaling,
     "Normalization": normalization,
-    "MaxPooling2D": values.max_pool,
-    "AveragePooling2D": values.average_pool,
-    "GlobalMaxPooling2D": values.global_pool(L.GlobalMaxPool),
-    "GlobalAveragePooling2D": values.global_pool(L.GlobalAvgPool),
+    **dict.fromkeys(["MaxPooling1D", "MaxPooling2D"], values.max_pool),
+    **dict.fromkeys(["AveragePooling1D", "AveragePooling2D"], values.average_pool),
+    **dict.fromkeys(["GlobalMaxPooling1D", "GlobalMaxPooling2D"], values.global_pool(L.GlobalMaxPool)),
+    **dict.fromkeys(
+        ["GlobalAveragePooling1D", "GlobalAveragePooling2D"], values.global_pool(L.GlobalAvgPool)
+    ),
     "Activation": values.activation,
     "ReLU": values.relu,
     "LeakyReLU": values.leaky_relu,
@@ -170,15 +190,27 @@ SUPPORTED: Mapping[str, Converter] = {
     "PReLU": values.prelu,
     "Softmax": values.softmax,
     "Dropout": values.dropout,
-    "SpatialDropout2D": values.dropout,
+    **dict.fromkeys(["SpatialDropout1D", "SpatialDropout2D"], values.dropout),
     "AlphaDropout": values.dropout,
     "GaussianDropout": values.dropout,
     "GaussianNoise": values.nothing,
     "ActivityRegularization": values.nothing,
     "Flatten": values.flatten,
     "Reshape": values.reshape,
-    "ZeroPadding2D": values.zero_padding,
-    "UpSampling2D": values.upsampling,
+    "Permute": values.permute,
+    **dict.fromkeys(["ZeroPadding1D", "ZeroPadding2D"], values.zero_padding),
+    **dict.fromkeys(["UpSampling1D", "UpSampling2D"], values.upsampling),
     "Add": values.add,
+    "Subtract": values.subtract,
+    "Average": values.average,
     "Concatenate": values.concatenate,
+}
+
+# Layers that cannot be had, and why.
+REFUSED: Mapping[str, str] = {
+    **dict.fromkeys(["Multiply", "Dot"], "the relevance of a product of branches is not defined here"),
+    **dict.fromkeys(
+        ["Maximum", "Minimum"], "refcrp has no layer that takes the largest or smallest of several branches"
+    ),
+    **dict.fromkeys(["Cropping1D", "Cropping2D"], "refcrp has no layer that crops images"),
 }

@@ -1,12 +1,7 @@
-"""One layer of a Keras file while it is read: its settings and arrays, checked, and what it reads.
-
-Keras computes on (height, width, channels), refcrp on (channels, height, width). Where an image has been
-flattened, the features are in another order: `Tensor.blocks` says which come from which image.
-"""
+"""One layer of a Keras file while it is read: its settings and arrays, checked, and what it reads."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +13,13 @@ from refcrp.arrays import Array
 from refcrp.checks import Shape, show_shape
 from refcrp.errors import ModelFormatError
 from refcrp.io.keras_config import Call
+from refcrp.io.keras_tensor import Layout, Tensor, size_of
 from refcrp.layers import Layer
 
-__all__ = ["ACTIVATIONS", "Converter", "Pair", "Step", "Tensor", "as_setting", "blocks_of", "size_of"]
+__all__ = ["ACTIVATIONS", "Converter", "Pair", "Step", "as_setting"]
 
 MAX_FEATURES = 2**22  # of a layer whose parameters are not in the file but made here
+CONVERTED = ("Conv1D", "Conv2D", "Convolution1D", "Convolution2D", "Conv1DTranspose", "Conv2DTranspose")
 
 Pair = tuple[int, int]
 
@@ -43,40 +40,6 @@ ACTIVATIONS: Mapping[str, L.Activation | None] = {
 
 
 @dataclass(frozen=True)
-class Tensor:
-    """What a layer reads: its shape in refcrp's order, and how the features of a vector are ordered in Keras.
-
-    Parameters
-    ----------
-    shape : tuple of int or None
-        (channels, height, width), (features,) or, without channels, (rows, columns).
-    blocks : tuple of shapes
-        Of a vector: the shapes of what was flattened into it, one after the other. Empty where both agree.
-    """
-
-    shape: Shape
-    blocks: tuple[Shape, ...] = ()
-
-    @property
-    def is_image(self) -> bool:
-        """Whether there are channels, height and width."""
-        return len(self.shape) == 3
-
-    def order(self) -> Array | slice:
-        """Give the place in refcrp's vector of each feature of Keras's."""
-        if not self.blocks:
-            return slice(None)
-        places, start = [], 0
-        for block in self.blocks:
-            size = size_of(block)
-            assert size is not None
-            place = np.arange(start, start + size).reshape([n for n in block if n is not None])
-            places.append((np.moveaxis(place, 0, -1) if len(block) == 3 else place).ravel())
-            start += size
-        return np.concatenate(places)
-
-
-@dataclass(frozen=True)
 class Step:
     """One layer of the file while it is read.
 
@@ -88,12 +51,19 @@ class Step:
         Gives the layer's array by one of the names that it may have, or None.
     fail : callable
         Makes the error for this layer.
+    layout : Layout
+        Of the whole model.
+    true_convolution : bool
+        Whether kernels are those of a convolution proper, which turns them around, as Theano's are; others
+        are of a cross-correlation. Keras converts them, where it does, in the same classes of layers.
     """
 
     call: Call
     inputs: tuple[Tensor, ...]
     take: Callable[..., Array | None]
     fail: Callable[[str], ModelFormatError]
+    layout: Layout
+    true_convolution: bool = False
 
     @property
     def x(self) -> Tensor:
@@ -103,10 +73,11 @@ class Step:
         return self.inputs[0]
 
     def image(self) -> Shape:
-        """Give the shape of the input, which must be an image in Keras's usual order."""
-        self.choice("data_format", "channels_last", "channels_last")
-        if not self.x.is_image:
-            raise self.fail(f"the input is {show_shape(self.x.shape)}, expected an image")
+        """Give the shape of the input, which must be an image, or a sequence if the layer is for these."""
+        expected = "a sequence" if "1D" in self.call.class_name else "an image"
+        if not self.x.is_image or self.x.is_sequence != (expected == "a sequence"):
+            raise self.fail(f"the input is {show_shape(self.x.shape)}, expected {expected}")
+        self.choice("data_format", "channels_last" if self.x.channels_last else "channels_first")
         return self.x.shape
 
     def vector(self) -> int | None:
@@ -148,20 +119,25 @@ class Step:
         return value
 
     def pair(self, key: str, default: Any = (1, 1)) -> Pair:
-        """Give a setting that is one positive integer, or two."""
+        """Give a setting that is one positive integer, or two; for a sequence, one along it."""
+        self.image()
         value = self.setting(key, default)
         pair = tuple(value) if isinstance(value, (list, tuple)) else (value, value)
+        if self.x.is_sequence and not isinstance(value, tuple):  # a tuple is a default
+            pair = (1, *pair) if len(pair) == 1 else (1, value)
         if len(pair) != 2 or any(type(n) is not int or not 1 <= n < 2**31 for n in pair):
             raise self.fail(f"{key} is {value!r:.100}, expected one or two positive integers")
         return pair
 
-    def check_last_axis(self, key: str = "axis") -> None:
-        """Check that a setting names the last axis: the channels of an image, the features of a vector."""
-        value = self.setting(key, -1)
-        axes = value if isinstance(value, list) else [value]
-        if len(axes) != 1 or axes[0] not in (-1, len(self.x.shape)) or len(self.x.shape) == 2:
+    def check_channel_axis(self) -> None:
+        """Check that ``axis`` names the channels of an image, or the features of a vector."""
+        value, axes = self.setting("axis", -1), self.x.axes
+        given = value[0] if isinstance(value, list) and len(value) == 1 else value
+        is_axis = type(given) is int and given != 0 and -len(axes) <= given <= len(axes)
+        if len(self.x.shape) == 2 or not is_axis or axes[given - (given > 0)] != 1:
+            expected = axes.index(1) + 1
             raise self.fail(
-                f"{key} is {value!r:.100}, expected the last, {len(self.x.shape)}, of an image or vector"
+                f"axis is {value!r:.100}, expected {expected}, the channels of an image or vector"
             )
 
     def activation(self) -> L.Activation | None:
@@ -169,6 +145,8 @@ class Step:
         name = self.setting("activation", "linear")
         if not isinstance(name, str) or name not in ACTIVATIONS:
             raise self.fail(f"activation {name!r:.100} is not supported; supported: {', '.join(ACTIVATIONS)}")
+        if name == "softmax" and not all(x.channels_last for x in self.inputs):
+            raise self.fail("softmax along the last axis, which is not that of channels, is not supported")
         return ACTIVATIONS[name]
 
     # Parameters ------------------------------------------------------------------------------------------
@@ -184,6 +162,13 @@ class Step:
         if not fits or 0 in array.shape:
             raise self.fail(f"array {names[0]!r} has shape {array.shape}, expected {show_shape(shape)}")
         return array
+
+    def kernel(self, *names: str, shape: Shape) -> Array:
+        """Give a kernel (kh, kw, ...) of a cross-correlation; that of a sequence is (k, ...) in Keras."""
+        array = self.weight(*names, shape=shape[1:] if self.x.is_sequence else shape)
+        array = array[None] if self.x.is_sequence else array
+        turned = self.true_convolution and self.call.class_name in CONVERTED
+        return np.ascontiguousarray(array[::-1, ::-1]) if turned else array
 
     def bias(self, size: int) -> Array | None:
         """Give the bias, if the layer has one."""
@@ -224,10 +209,39 @@ class Step:
 
     def padding(self, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> tuple[Pair, Pair]:
         """Give (before, after) for height and width, as the setting says."""
-        if self.choice("padding", "valid", "same") == "valid":
-            self.image()
-            return (0, 0), (0, 0)
+        self.image()
+        causal = ["causal"] if "Conv1D" in self.call.class_name else []
+        match self.choice("padding", "valid", "same", *causal):
+            case "valid":
+                return (0, 0), (0, 0)
+            case "causal":  # no output sees what comes after it
+                return (0, 0), ((kernel[1] - 1) * dilation[1], 0)
         return self.same_padding(kernel, stride, dilation)
+
+    # The output ------------------------------------------------------------------------------------------
+
+    def result(self, shape: Shape) -> Tensor:
+        """Say how the layer's output, of `shape`, lies in Keras."""
+        if len(shape) == 1:
+            return Tensor(shape, (1,), self.blocks(shape[0]))
+        target = self.setting("target_shape") if self.call.class_name == "Reshape" else self.inputs[0].axes
+        return Tensor(shape, self.layout.axes(len(target)))
+
+    def blocks(self, features: int | None) -> tuple[Shape, ...]:
+        """Say how the features of the layer's output, a vector, are ordered in Keras."""
+        kind, x = self.call.class_name, self.inputs[0]
+        if kind == "Dense":
+            return ()
+        if kind == "Concatenate":
+            blocks = tuple(b for x in self.inputs for b in (x.blocks or (x.shape,)))
+        elif x.is_image:
+            # Flatten puts channels last first, when it is told that they are not.
+            last = x.channels_last or (kind == "Flatten" and self.setting("data_format") == "channels_first")
+            blocks = (x.shape,) if last and size_of(x.shape) == features else ()  # not of global pooling
+        else:
+            blocks = x.blocks
+        mixes = any(len(b) == 3 and b[0] != 1 and b[1:] != (1, 1) for b in blocks)
+        return blocks if mixes else ()
 
 
 Converter = Callable[[Step], list[Layer]]
@@ -237,25 +251,3 @@ def as_setting(sides: tuple[Pair, Pair]) -> Pair | tuple[int, int, int, int]:
     """Give ((top, bottom), (left, right)) as layers take it: two numbers where both sides are the same."""
     (top, bottom), (left, right) = sides
     return (top, left) if top == bottom and left == right else (top, bottom, left, right)
-
-
-def size_of(shape: Shape) -> int | None:
-    """Count the values in a shape."""
-    return None if None in shape else math.prod(n for n in shape if n is not None)
-
-
-def blocks_of(step: Step, shape: Shape) -> tuple[Shape, ...]:
-    """Say how the features of a layer's output, of `shape`, are ordered in Keras."""
-    kind = step.call.class_name
-    if len(shape) != 1 or kind == "Dense" or not step.inputs:
-        return ()
-    if kind == "Concatenate":
-        blocks = tuple(b for x in step.inputs for b in (x.blocks or (x.shape,)))
-    elif len(step.inputs) > 1:
-        (blocks,) = {x.blocks for x in step.inputs}
-    elif step.x.is_image:
-        blocks = (step.x.shape,) if size_of(step.x.shape) == shape[0] else ()  # not of global pooling
-    else:
-        blocks = step.x.blocks
-    mixes = any(len(b) == 3 and b[0] != 1 and b[1:] != (1, 1) for b in blocks)
-    return blocks if mixes else ()

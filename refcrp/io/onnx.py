@@ -13,6 +13,7 @@ from refcrp.errors import MissingDependencyError, ModelFormatError, RefcrpError
 from refcrp.io.assembly import Assembly, Sample, unsupported
 from refcrp.io.onnx_operator import Operator
 from refcrp.io.onnx_operators import CONSTANTS, OPERATORS
+from refcrp.io.own_layers import OwnLayers, converters
 from refcrp.model import INPUT_NAME, Model
 
 __all__ = ["is_onnx", "read_onnx"]
@@ -32,7 +33,7 @@ def is_onnx(path: Path) -> bool:
     return len(start) == 3 and start[0] == 8 and 0 < start[1] < 64 and start[2] in FIRST_FIELDS
 
 
-def read_onnx(path: Path, input_shape: Sample | None = None) -> Model:
+def read_onnx(path: Path, input_shape: Sample | None = None, layers: OwnLayers | None = None) -> Model:
     """Read a model, believing nothing in the file before it is checked.
 
     Parameters
@@ -40,6 +41,8 @@ def read_onnx(path: Path, input_shape: Sample | None = None) -> Model:
     path : Path
     input_shape : tuple of int, optional
         Of one sample, for a file that leaves it open.
+    layers : mapping, optional
+        From an operator's name to a function from an `Operator` to a layer, or several; before refcrp's own.
 
     Raises
     ------
@@ -48,6 +51,20 @@ def read_onnx(path: Path, input_shape: Sample | None = None) -> Model:
     MissingDependencyError
         If the package `onnx` is not installed.
     """
+    message = parse(path)
+    try:
+        return GraphReader(path, message, layers).model(input_shape)
+    except ModelFormatError:
+        raise
+    except RefcrpError as error:
+        raise ModelFormatError(f"{path}: not a readable ONNX file: {error}") from error
+    except (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, MemoryError) as error:
+        # Where damaged settings meet arithmetic, anything can come out.
+        raise ModelFormatError(f"{path}: a damaged ONNX file: {error!r}") from error
+
+
+def parse(path: Path) -> Any:
+    """Read the file's bytes as a message; nothing in it has been checked yet."""
     try:
         from onnx import ModelProto  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
     except ImportError as error:
@@ -61,22 +78,16 @@ def read_onnx(path: Path, input_shape: Sample | None = None) -> Model:
         message.ParseFromString(path.read_bytes())
     except Exception as error:  # protobuf's own, of which there are several
         raise ModelFormatError(f"{path}: not a readable ONNX file: {error}") from error
-    try:
-        return GraphReader(path, message).model(input_shape)
-    except ModelFormatError:
-        raise
-    except RefcrpError as error:
-        raise ModelFormatError(f"{path}: not a readable ONNX file: {error}") from error
-    except (ValueError, TypeError, IndexError, KeyError, OverflowError, AttributeError, MemoryError) as error:
-        # Where damaged settings meet arithmetic, anything can come out.
-        raise ModelFormatError(f"{path}: a damaged ONNX file: {error!r}") from error
+    return message
 
 
 class GraphReader:
     """Reads one graph; knows its file for the error messages."""
 
-    def __init__(self, path: Path, message: Any) -> None:
+    def __init__(self, path: Path, message: Any, layers: OwnLayers | None = None) -> None:
         self.path = path
+        self.own = converters(layers)
+        self.operators = {**OPERATORS, **self.own}
         self.graph = message.graph
         versions = [s.version for s in message.opset_import if s.domain in ("", "ai.onnx")]
         self.opset = max(versions, default=0)
@@ -121,8 +132,8 @@ class GraphReader:
     def read(self, assembly: Assembly, node: Any, batch: int) -> None:
         """Turn one node into layers, or compute it if it is a constant."""
         where = repr(node.name or (node.output[0] if node.output else "?"))
-        if node.domain not in ("", "ai.onnx") or node.op_type not in {*OPERATORS, *CONSTANTS}:
-            raise unsupported(str(self.path), node.op_type, where, OPERATORS)
+        if not self.is_known(node):
+            raise unsupported(str(self.path), node.op_type, where, self.operators)
         op = self.operator(assembly, node, where, batch)
         if not op.sources or node.op_type == "Shape":
             value = CONSTANTS[node.op_type](op) if node.op_type in CONSTANTS else None
@@ -130,14 +141,19 @@ class GraphReader:
                 raise self.fail(f"operator {node.op_type!r} at {where} does not depend on the input")
             self.constants[node.output[0]] = value
             return
-        if node.op_type not in OPERATORS:
-            raise unsupported(str(self.path), node.op_type, where, OPERATORS)
+        if node.op_type not in self.operators:
+            raise unsupported(str(self.path), node.op_type, where, self.operators)
         try:
-            part = OPERATORS[node.op_type](op)
+            part = self.operators[node.op_type](op)
         except RefcrpError as error:
             raise self.fail(f"operator {node.op_type!r} at {where}: {error}") from error
         sources = op.read_instead or op.sources
         self.names[node.output[0]] = assembly.add(part, sources, node.name or node.output[0], where)
+
+    def is_known(self, node: Any) -> bool:
+        """Tell whether a node's operator is in a table: of the caller's, or of ONNX's own."""
+        is_standard = node.domain in ("", "ai.onnx")
+        return node.op_type in self.own or (is_standard and node.op_type in {*OPERATORS, *CONSTANTS})
 
     def operator(self, assembly: Assembly, node: Any, where: str, batch: int) -> Operator:
         """Collect what is known of a node."""

@@ -14,17 +14,21 @@ from refcrp.arrays import Array
 from refcrp.checks import show_shape
 from refcrp.io.assembly import Part, reshaped
 from refcrp.io.onnx_operator import Operator
+from refcrp.io.onnx_resize import resize
 from refcrp.io.onnx_weights import (
     batch_norm,
     conv,
     conv_transpose,
     gemm,
     global_pool,
+    group_norm,
     instance_norm,
+    layer_norm,
     matmul,
     pool,
+    reduce,
 )
-from refcrp.io.torch_arithmetic import affine
+from refcrp.io.torch_arithmetic import PRODUCT, affine
 from refcrp.io.torch_call import Call
 
 __all__ = ["CONSTANTS", "OPERATORS"]
@@ -68,12 +72,14 @@ def multiply(op: Operator) -> Part:
             if isinstance(layer, L.Sigmoid) and reads == (other,):
                 op.read_instead.append(other)
                 return L.SiLU()
-        raise op.fail("one of its inputs must not depend on the model's input")
+        raise op.fail(PRODUCT)
     return with_constant(op, op.needed(1 if isinstance(op.inputs[0], str) else 0), 0.0)
 
 
 def divide(op: Operator) -> Part:
     """The input divided by a constant."""
+    if isinstance(op.inputs[1], str):
+        raise op.fail("something is divided by what depends on the model's input, expected a constant")
     return with_constant(op, 1 / op.needed(1), 0.0)
 
 
@@ -199,20 +205,23 @@ OPERATORS: Mapping[str, Callable[[Operator], Part]] = {
     "Flatten": flatten,
     "Gelu": lambda op: L.GELU(op.get("approximate", "none") == "tanh"),
     "Gemm": gemm,
-    "GlobalAveragePool": lambda op: L.GlobalAvgPool(),
-    "GlobalMaxPool": lambda op: L.GlobalMaxPool(),
+    "GlobalAveragePool": global_pool,
+    "GlobalMaxPool": global_pool,
+    "GroupNormalization": group_norm,
     "Identity": nothing,
     "InstanceNormalization": instance_norm,
+    "LayerNormalization": layer_norm,
     "LeakyRelu": lambda op: L.LeakyReLU(op.get("alpha", 0.01)),
     "MatMul": matmul,
     "MaxPool": pool,
     "Mul": multiply,
     "PRelu": prelu,
     "Pad": pad,
-    "ReduceMax": global_pool,
-    "ReduceMean": global_pool,
+    "ReduceMax": reduce,
+    "ReduceMean": reduce,
     "Relu": lambda op: L.ReLU(),
     "Reshape": reshape,
+    "Resize": resize,
     "Sigmoid": lambda op: L.Sigmoid(),
     "Softmax": softmax,
     "Squeeze": squeeze,
@@ -221,6 +230,7 @@ OPERATORS: Mapping[str, Callable[[Operator], Part]] = {
     "Tanh": lambda op: L.Tanh(),
     "Transpose": transpose,
     "Unsqueeze": squeeze,
+    "Upsample": resize,
 }
 
 
@@ -243,6 +253,27 @@ def gathered(op: Operator) -> Array:
     return np.take(small(op, 0), small(op, 1).astype(np.int64), axis=op.get("axis", 0))
 
 
+def sliced(op: Operator) -> Array:
+    """Some values of a constant, from one to another."""
+    value = small(op, 0)
+    starts, ends = (small(op, k).reshape(-1).tolist() for k in (1, 2))
+    axes, steps = (op.constant(k) for k in (3, 4))
+    axes = np.arange(len(starts)) if axes is None else axes.reshape(-1)
+    steps = np.ones(len(starts), np.int64) if steps is None else steps.reshape(-1)
+    index = [slice(None)] * value.ndim
+    for axis, *bounds in zip(axes.tolist(), starts, ends, steps.tolist(), strict=True):
+        index[axis] = slice(*bounds)
+    return np.asarray(value[tuple(index)])
+
+
+def cast(op: Operator) -> Array:
+    """A constant of another type."""
+    types = {1: "f4", 6: "i4", 7: "i8", 11: "f8"}
+    if op.get("to") not in types:
+        raise op.fail(f"to={op.get('to')!r}, expected float32, float64 or integers")
+    return small(op, 0).astype(types[op.get("to")])
+
+
 def small(op: Operator, k: int) -> Array:
     """Give constant input `k`, if it is not larger than shapes are."""
     if op.needed(k).size > MAX_LENGTHS:
@@ -251,6 +282,7 @@ def small(op: Operator, k: int) -> Array:
 
 
 CONSTANTS: Mapping[str, Callable[[Operator], Array]] = {
+    "Cast": cast,
     "Concat": lambda op: np.concatenate(
         [op.needed(k) for k in range(len(op.inputs))], axis=op.get("axis", 0)
     ),
@@ -258,6 +290,7 @@ CONSTANTS: Mapping[str, Callable[[Operator], Array]] = {
     "Gather": gathered,
     "Identity": lambda op: op.needed(0),
     "Shape": lambda op: np.array([BATCH, *op.shape] if op.sources else op.needed(0).shape, np.int64),
+    "Slice": sliced,
     "Squeeze": lambda op: np.squeeze(op.needed(0)),
     "Transpose": lambda op: np.transpose(op.needed(0), op.get("perm")),
     "Unsqueeze": lambda op: np.expand_dims(op.needed(0), tuple(map(int, op.numbers("axes", 1) or ()))),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections import OrderedDict
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from refcrp.arrays import Array
-from refcrp.errors import MissingDependencyError, ModelFormatError, ParameterError, RefcrpError
+from refcrp.errors import ModelFormatError, ParameterError, RefcrpError
 from refcrp.io.assembly import Assembly, unsupported
+from refcrp.io.own_layers import OwnLayers, converters
 from refcrp.io.torch_call import Call, Value, as_numpy
 from refcrp.io.torch_operators import FUNCTIONS, MODULES, Builder, settings_of
+from refcrp.io.torch_trace import needed_torch, trace
 from refcrp.model import INPUT_NAME, Model
 
 __all__ = ["from_torch"]
@@ -24,7 +27,7 @@ TOLERANCE = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-9}  # relative
 OWN_MODULES = ("torch", "_operator", "builtins")  # where the functions in the table come from
 
 
-def from_torch(module: Any, example_input: Any) -> Model:
+def from_torch(module: Any, example_input: Any, *, layers: OwnLayers | None = None) -> Model:
     """Make a model of a PyTorch module, at inference.
 
     The module is copied, traced symbolically with `torch.fx` and run on the example; the model computes the
@@ -37,6 +40,10 @@ def from_torch(module: Any, example_input: Any) -> Model:
         With parameters in float32 or float64.
     example_input : (batch, ...) tensor or array
         Says what shape inputs have; the values matter only for the check.
+    layers : mapping, optional
+        Layers of your own, before refcrp's: from a class of modules, a function, or the name of a method, to
+        a function from a `Call` to a layer, or several (docs/write-a-layer.md). Such modules and functions
+        are not looked into.
 
     Raises
     ------
@@ -49,38 +56,23 @@ def from_torch(module: Any, example_input: Any) -> Model:
     torch = needed_torch()
     if not isinstance(module, torch.nn.Module):
         raise ParameterError(f"from_torch: expected a torch.nn.Module, got {module!r:.200}")
-    module = copy.deepcopy(module).eval()
+    own = converters(layers)
     example = as_example(torch, module, example_input)
-    tracer = torch.fx.Tracer()
-    if tracer.is_leaf_module(module, ""):
-        module = torch.nn.Sequential(OrderedDict({type(module).__name__.lower(): module}))
-    try:
-        graph = tracer.trace(module)
-    except Exception as error:
-        raise ModelFormatError(
-            f"from_torch: {type(module).__name__} cannot be traced, its forward() decides on values: {error}"
-        ) from error
-    traced = torch.fx.GraphModule(module, graph)
-    traced.graph.eliminate_dead_code()
-    # Two copies of each sample, so that sizes of the batch differ from those of the example itself.
+    run = start(torch, module, len(example), own)
     with torch.no_grad():
-        expected = output_of(module, example)
-        run = Run(torch, module, traced, len(example) * 2)
+        expected = output_of(run.module, example)
         model = run.model(torch.cat([example, example]))
     check_equal(model, example.detach().cpu().numpy(), expected.detach().cpu().numpy())
     return model
 
 
-def needed_torch() -> Any:
-    """Import torch, or raise `MissingDependencyError`."""
-    try:
-        import torch  # noqa: PLC0415
-        import torch.fx  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"from_torch needs PyTorch: pip install 'refcrp[torch]' ({error})"
-        ) from error
-    return torch
+def start(torch: Any, module: Any, batch: int, own: Mapping[Any, Builder]) -> Run:
+    """Trace a copy of a module, to be run on two copies of each of `batch` samples.
+
+    So sizes of the batch in the trace differ from those of the example itself.
+    """
+    module, traced = trace(torch, copy.deepcopy(module).eval(), own)
+    return Run(torch, module, traced, 2 * batch, own)
 
 
 def as_example(torch: Any, module: Any, example: Any) -> Any:
@@ -132,12 +124,15 @@ class Run:
     traced : torch.fx.GraphModule
     batch : int
         How many samples the example has.
+    own : mapping
+        What makes layers of the caller's own operators.
     """
 
     torch: Any
     module: Any
     traced: Any
     batch: int
+    own: Mapping[Any, Builder] = field(default_factory=dict)
     values: dict[Any, Any] = field(default_factory=dict)  # of each node
     names: dict[Any, str] = field(default_factory=dict)  # of the layer that gives a node's value, if one does
     depends: set[Any] = field(default_factory=set)  # nodes whose values depend on the input
@@ -145,18 +140,21 @@ class Run:
     def model(self, example: Any) -> Model:
         """Run all nodes, and give what they became."""
         assembly = Assembly("from_torch", tuple(example.shape[1:]))
+        for node in self.operators(example):
+            self.names[node] = self.add(assembly, node)
+        return assembly.model(self.output())
+
+    def operators(self, example: Any) -> Iterator[Any]:
+        """Run all nodes; gives those that need a layer, whose names are to be set before going on."""
         for node in self.traced.graph.nodes:
-            if node.op == "output":
-                return assembly.model(self.output(node.args[0]))
             if node.op == "placeholder":
                 self.placeholder(node, example)
-                continue
-            self.values[node] = self.compute(node)
-            if not self.depends.isdisjoint(node.all_input_nodes):
-                self.depends.add(node)
-                if holds_tensors(self.values[node], self.torch.Tensor):
-                    self.names[node] = self.add(assembly, node)
-        raise ModelFormatError("from_torch: the trace has no output")
+            elif node.op != "output":
+                self.values[node] = self.compute(node)
+                if not self.depends.isdisjoint(node.all_input_nodes):
+                    self.depends.add(node)
+                    if holds_tensors(self.values[node], self.torch.Tensor):
+                        yield node
 
     def placeholder(self, node: Any, example: Any) -> None:
         """Take in the input, the only one."""
@@ -166,8 +164,9 @@ class Run:
             self.values[node], self.names[node] = example, INPUT_NAME
             self.depends.add(node)
 
-    def output(self, node: Any) -> str:
+    def output(self) -> str:
         """Give the name of the layer whose value is the output."""
+        node = next(node for node in self.traced.graph.nodes if node.op == "output").args[0]
         if node not in self.names:
             kind = type(node).__name__ if isinstance(node, (tuple, list, dict)) else "constant"
             raise ModelFormatError(
@@ -196,7 +195,8 @@ class Run:
         operator, builder, settings = self.look_up(node)
         where = repr(node.target if node.op == "call_module" else node.name)
         if builder is None:
-            raise unsupported(assembly.source, operator, where, [*MODULES, *FUNCTIONS])
+            known = [*MODULES, *FUNCTIONS, *(getattr(key, "__name__", str(key)) for key in self.own)]
+            raise unsupported(assembly.source, operator, where, known)
         inputs = [self.names[source] for source in self.sources(node)]
         value = self.values[node]
         if not isinstance(value, self.torch.Tensor):
@@ -227,16 +227,20 @@ class Run:
         """Find an operator in the table: what it is called, what makes layers of it, and its settings."""
         if node.op == "call_module":
             module = self.module.get_submodule(node.target)
-            own: Any = type(module)
+            kind: Any = type(module)
+            if kind in self.own:
+                return kind.__name__, self.own[kind], module
             # A module of a derived class is its parent, if it computes the same way.
-            names = (c.__name__ for c in own.__mro__ if c.__name__ in MODULES and own.forward is c.forward)
-            name = next(names, own.__name__)
+            names = (c.__name__ for c in kind.__mro__ if c.__name__ in MODULES and kind.forward is c.forward)
+            name = next(names, kind.__name__)
             return name, MODULES.get(name), module
         name = (
             node.target
             if isinstance(node.target, str)
             else getattr(node.target, "__name__", repr(node.target))
         )
+        if node.target in self.own:
+            return name, self.own[node.target], self.own_settings(node)
         origin = "torch" if isinstance(node.target, str) else str(getattr(node.target, "__module__", "torch"))
         plain = name.rstrip("_")
         if plain not in FUNCTIONS or origin.partition(".")[0] not in (*OWN_MODULES, "None"):
@@ -244,6 +248,14 @@ class Run:
         parameters, builder = FUNCTIONS[plain]
         bound = settings_of(parameters, node.args, node.kwargs)
         return name, builder, SimpleNamespace(**{key: self.argument(value) for key, value in bound.items()})
+
+    def own_settings(self, node: Any) -> Any:
+        """Give the arguments of a function of the caller's table: `args` in order, and those with names."""
+        named = dict(node.kwargs)
+        with contextlib.suppress(TypeError, ValueError):  # those of C have no signature
+            named = inspect.signature(node.target).bind(*node.args, **node.kwargs).arguments
+        settings = {key: self.argument(value) for key, value in named.items()}
+        return SimpleNamespace(**settings, args=tuple(self.argument(value) for value in node.args))
 
     def argument(self, value: Any) -> Any:
         """Give the value of an argument, if it does not depend on the input."""

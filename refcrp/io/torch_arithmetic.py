@@ -15,6 +15,7 @@ from refcrp.io.assembly import Part, reshaped
 from refcrp.io.torch_call import Call, Value, as_numpy
 
 __all__ = [
+    "PRODUCT",
     "add",
     "concatenate",
     "divide",
@@ -28,6 +29,8 @@ __all__ = [
     "transpose",
     "zero_pad",
 ]
+
+PRODUCT = "relevance of a product of branches is not defined here; one of its arguments must be constant"
 
 
 def reshape(call: Call) -> Part:
@@ -100,14 +103,16 @@ def subtract(call: Call) -> Part:
 
 def multiply(call: Call) -> Part:
     """The input times a constant."""
+    if len(call.inputs) == 2:
+        raise call.fail(PRODUCT)
     return affine(call, constant(call), 0.0)
 
 
 def divide(call: Call) -> Part:
     """The input divided by a constant."""
     call.demand("rounding_mode", None)
-    if not isinstance(call.get("input"), Value):
-        raise call.fail("a constant is divided by what depends on the input")
+    if isinstance(call.get("other"), Value):
+        raise call.fail("something is divided by what depends on the input, expected a constant")
     return affine(call, 1 / constant(call), 0.0)
 
 

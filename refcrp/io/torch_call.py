@@ -74,7 +74,7 @@ class Call:
 
     def fail(self, what: str) -> ModelFormatError:
         """Make the error for something that the operator cannot be here."""
-        return ModelFormatError(f"operator {self.operator!r} at {self.where}: {what}")
+        return ModelFormatError(what)  # whoever made the call knows which operator it is
 
 
 def as_numpy(tensor: Any, what: str) -> Array:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 from refcrp import layers as L
 from refcrp.checks import show_shape
 from refcrp.io.assembly import Part
-from refcrp.io.torch_call import Call, as_image, pair, single
+from refcrp.io.torch_call import Call, as_image, pair
+from refcrp.kernels.window import Pair
 from refcrp.layers import Layer
+from refcrp.layers.uneven import Sides
 
 __all__ = [
     "adaptive_avg_pool",
@@ -25,51 +26,63 @@ __all__ = [
 ]
 
 
-def max_pool(call: Call) -> Part:
-    """Max pooling under a window."""
-    call.demand("dilation", 1, (1, 1))
+def max_pool(call: Call, axes: int = 2) -> Part:
+    """Max pooling under a window, over height and width."""
+    call.demand("dilation", 1, (1,) * axes)
     call.demand("return_indices", False)
-    return equal_shape(call, L.MaxPool(*window(call)))
+    return over(call, L.MaxPool(*window(call, axes)))
 
 
-def avg_pool(call: Call) -> Part:
-    """Average pooling under a window."""
+def avg_pool(call: Call, axes: int = 2) -> Part:
+    """Average pooling under a window, over height and width."""
     call.demand("divisor_override", None)
-    return equal_shape(call, L.AvgPool(*window(call), count_include_pad=call.get("count_include_pad", True)))
-
-
-def window(call: Call) -> tuple[Any, Any, Any]:
-    """Give kernel, stride and padding."""
-    return call.get("kernel_size"), call.get("stride") or None, call.get("padding", 0)
-
-
-def equal_shape(call: Call, layer: Layer) -> Layer:
-    """Give a pooling layer, whose windows end inside the image, if they do so in PyTorch, too."""
-    shape = layer.output_shape(*call.inputs)
-    if shape != call.output:
-        raise call.fail(
-            f"ceil_mode=True gives {show_shape(call.output)} where whole windows give {show_shape(shape)}"
-        )
-    return layer
+    kernel, stride, (top, bottom, left, right) = window(call, axes)
+    counts = call.get("count_include_pad", True)
+    if (top, left) != (bottom, right) and counts:
+        # PyTorch counts the padding it was asked for, but not what rounding up adds.
+        if top or left:
+            raise call.fail("ceil_mode=True with padding that counts as values, expected one or the other")
+        counts = False
+    return over(call, L.AvgPool(kernel, stride, (top, bottom, left, right), count_include_pad=counts))
 
 
 def max_pool1d(call: Call) -> Part:
     """Max pooling along a sequence."""
-    call.demand("dilation", 1, (1,))
-    call.demand("return_indices", False)
-    return pool1d(call, L.MaxPool)
+    return max_pool(call, axes=1)
 
 
 def avg_pool1d(call: Call) -> Part:
     """Average pooling along a sequence."""
-    counts = call.get("count_include_pad", True)
-    return pool1d(call, partial(L.AvgPool, count_include_pad=counts))
+    return avg_pool(call, axes=1)
 
 
-def pool1d(call: Call, pool: Callable[..., Layer]) -> Part:
-    """Give a pooling layer of height 1."""
-    kernel, stride, padding = (None if v is None else single(v)[0] for v in window(call))
-    return as_image(call, pool((1, kernel), (1, stride or kernel), (0, padding)))
+def over(call: Call, pool: Layer) -> Part:
+    """Give a pool over images, or over sequences as images of height 1."""
+    return pool if len(call.output) == 3 else as_image(call, pool)
+
+
+def window(call: Call, axes: int) -> tuple[Pair, Pair, Sides]:
+    """Give kernel, stride and padding; ceil_mode pads as much as the last window reaches outside."""
+    before, after = call.inputs[0][1:], call.output[1:]
+    if len(before) != axes:
+        raise call.fail(f"{show_shape(call.inputs[0])}, expected channels and {axes} more axes")
+    kernel, padding = (along_axes(call.get(name, 0), axes) for name in ("kernel_size", "padding"))
+    stride = along_axes(call.get("stride") or kernel, axes)
+    sides = []
+    for n, m, k, s, p in zip(before, after, kernel, stride, padding, strict=True):
+        outside = max(0, (m - 1) * s + k - n - 2 * p)
+        if 2 * (p + outside) > k:
+            raise call.fail(f"ceil_mode=True puts {p + outside} of {k} pixels of a window outside the image")
+        sides += [p, p + outside]
+    one = (1,) * (2 - axes)  # of a sequence, the height
+    (height, width), (down, right) = (*one, *kernel), (*one, *stride)
+    top, bottom, left, last = (*(0, 0) * (2 - axes), *sides)
+    return (height, width), (down, right), (top, bottom, left, last)
+
+
+def along_axes(value: Any, axes: int) -> tuple[int, ...]:
+    """Give a setting for each axis, of which PyTorch takes one number for all."""
+    return tuple(value) if isinstance(value, Sequence) else (value,) * axes
 
 
 def adaptive_avg_pool(call: Call) -> Part:

@@ -207,7 +207,7 @@ def dataset(key, data):
 DAMAGES = [
     ("unknown format", attribute("/", "format", "keras"), "attribute 'format' is 'keras', expected 'refcrp-model'"),
     ("no format", lambda f: f.attrs.__delitem__("format"), "/: attribute 'format' is missing"),
-    ("other version", attribute("/", "version", 3), "/: format version 3, this refcrp reads up to 2"),
+    ("other version", attribute("/", "version", 4), "/: format version 4, this refcrp reads up to 3"),
     ("version as text", attribute("/", "version", "1"), "attribute 'version' is '1', expected int"),
     ("no layers", lambda f: f.__delitem__("layers"), "/: group 'layers' is missing"),
     ("no layer at all", lambda f: f["layers"].clear(), "/layers: expected groups 0000, 0001, ..."),

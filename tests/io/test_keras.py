@@ -159,7 +159,7 @@ def test_models_in_models(rng, tmp_path):
     kernels = {k: rng.normal(size=(1, 1, 2, 2)) for k in ("block/a/kernel", "deep/a/kernel")}
     deep = functional(
         [keras_input((3, 3, 2), "in"), layer("Conv2D", "a", "in", kernel_size=1, use_bias=False)],
-        source="in",
+        head="in",
         name="deep",
     )
     deep["sources"] = ("a",)
@@ -169,7 +169,7 @@ def test_models_in_models(rng, tmp_path):
             layer("Conv2D", "a", "in", kernel_size=1, use_bias=False, activation="relu"),
             deep,
         ],
-        source="in",
+        head="in",
         name="block",
     )
     block["sources"] = ("img",)

@@ -1,7 +1,7 @@
 import h5py
 import numpy as np
 import pytest
-from keras_files import functional, keras_input, layer, sequential, write
+from keras_files import functional, keras_input, layer, sequential, shared, write
 
 import refcrp as rc
 from refcrp.errors import ModelFormatError
@@ -15,12 +15,6 @@ def deep_json(depth):
     return '{"class_name": "Sequential", "config": ' + "[" * depth + "]" * depth + "}"
 
 
-def shared():
-    config = functional([keras_input((2,)), layer("ReLU", "r", "img")])
-    config["config"]["layers"][1]["inbound_nodes"] *= 2
-    return config
-
-
 def chain(*parts, shape=(4, 4, 2)):
     return sequential([keras_input(shape), *parts])
 
@@ -30,13 +24,20 @@ BAD = {
     "a model": ({"class_name": "MyNet", "config": {}}, {}, "class 'MyNet' is not supported"),
     "an activation": (chain(layer("Activation", "l", activation="mish")), {}, "activation 'mish' is not supported; supported: linear"),
     "a function": (chain(layer("Activation", "l", activation={"class_name": "Lambda"})), {}, "activation .* is not supported"),
-    "order of axes": (chain(layer("MaxPooling2D", "l", data_format="channels_first")), {}, "data_format is 'channels_first', expected 'channels_last'"),
-    "shared layer": (shared(), {}, "layer is used 2 times"),
+    "order of axes": (chain(layer("MaxPooling2D", "k", data_format="channels_last"), layer("MaxPooling2D", "l", data_format="channels_first")), {}, "layer 'l' .* data_format is 'channels_first', expected 'channels_last'"),
+    "a call that is not there": (functional([keras_input((2,)), shared("ReLU", "r", "img", ("r", 2))]), {}, "layers r read what no layer gives"),
+    "a sequence for an image": (chain(layer("Conv1D", "l", kernel_size=[3])), {}, "input is .2, 4, 4., expected a sequence"),
+    "an image for a sequence": (chain(layer("MaxPooling1D", "k", pool_size=[1]), layer("MaxPooling2D", "l"), shape=(4, 2)), {}, "layer 'l' .*input is .2, 1, 4., expected an image"),
+    "a product": (functional([keras_input((2,)), layer("Multiply", "l", "img", "img")]), {}, "Multiply.: the relevance of a product of branches is not defined here"),
+    "a maximum": (functional([keras_input((2,)), layer("Maximum", "l", "img", "img")]), {}, "no layer that takes the largest or smallest"),
+    "softmax of columns": (chain(layer("MaxPooling2D", "k", data_format="channels_first"), layer("Activation", "l", activation="softmax")), {}, "softmax along the last axis"),
+    "groups": (chain(layer("GroupNormalization", "l", groups=3)), {"l": {"gamma": np.ones(2), "beta": np.ones(2)}}, "2 channels do not fall into 3 groups"),
+    "axes": (chain(layer("Permute", "l", dims=[1, 2, 2])), {}, "dims is .1, 2, 2., expected 1 to 3 in some order"),
     "circle": (functional([keras_input((2,)), layer("Add", "a", "img", "b"), layer("ReLU", "b", "a")]), {}, "layers a, b read what no layer gives"),
     "flattened output": (chain(layer("Flatten", "f")), {}, "ends with a flattened image"),
     "dense on an image": (chain(FC), DENSE, "input is .2, 4, 4., expected a vector"),
-    "cropping": (chain(layer("Cropping2D", "l")), {}, "class of layer is not supported"),
-    "axis": (chain(layer("BatchNormalization", "l", axis=1)), {}, "axis is 1, expected the last, 3"),
+    "cropping": (chain(layer("Cropping2D", "l")), {}, "no layer that crops images"),
+    "axis": (chain(layer("BatchNormalization", "l", axis=1)), {}, "axis is 1, expected 3, the channels"),
     "no axis": (chain(layer("Concatenate", "l", axis=4)), {}, "axis is 4"),
     "no kernel": (chain(FC, shape=(2,)), {"fc": {"bias": np.ones(3)}}, "array 'kernel' is missing"),
     "no group": (chain(FC, shape=(2,)), {}, "group 'fc' is missing"),
@@ -70,6 +71,24 @@ def test_bad_files(tmp_path, name):
     with pytest.raises(ModelFormatError, match=message) as error:
         rc.load_model(path)
     assert str(path) in str(error.value)
+
+
+def test_two_inputs(tmp_path):
+    config = functional([keras_input((2,)), keras_input((2,), "other"), layer("Add", "a", "img", "other")])
+    config["config"]["input_layers"] = [["img", 0, 0], ["other", 0, 0]]
+    with pytest.raises(ModelFormatError, match="the model has 2 inputs, expected 1"):
+        rc.load_model(write(tmp_path / "net.h5", config, {}))
+
+
+def test_models_shared_in_models_are_not_followed_for_ever(tmp_path):
+    part = layer("ReLU", "r", "img")
+    for k in range(9):
+        inner = functional([keras_input((2,)), part], name=f"m{k}")
+        inner["config"]["output_layers"] = [[part["name"], 0, 0]]
+        calls = ["img", *((f"m{k}", n) for n in range(99))]
+        part = inner | {"sources": calls[:1], "more": calls[1:]}
+    with pytest.raises(ModelFormatError, match="more than 5000 layers"):
+        rc.load_model(write(tmp_path / "net.h5", functional([keras_input((2,)), part]), {}))
 
 
 def test_two_outputs(tmp_path):

@@ -66,6 +66,27 @@ C = {
     "groups": np.array([0, 3, 4, -1]),
     "first": np.array(0),
     "zeroth": np.array([0]),
+    "second": np.array([2]),
+    "rows_of_8": weights(3, 8, 8),
+    "of_8": weights(8),
+    "of_groups": weights(2),
+    "of_groups_too": weights(2),
+    "six_channels": weights(6, 3, 1, 1),
+    "of_six": weights(6),
+    "of_six_too": weights(6),
+    "as_sequence": np.array([0, 3, 64]),
+    "filters": weights(4, 3, 5),
+    "filters_up": weights(3, 2, 4),
+    "seq_scale": np.array([1, 1, 2], np.float32),
+    "twice": np.array([1, 1, 2, 2], np.float32),
+    "stretched": np.array([1, 1, 3, 1.5], np.float32),
+    "half_more": np.array([1, 1, 1.5, 1.5], np.float32),
+    "twice_inside": np.array([2, 2], np.float32),
+    "halves": np.array([1, 1, 0.5, 0.5], np.float32),
+    "ten_by_sixteen": np.array([2, 3, 10, 16]),
+    "inside": np.array([10, 12]),
+    "lengths": np.array([13, 5]),
+    "none": np.array([], np.float32),
     "minus": np.array([-1]),
 }
 SAME = {"auto_pad": "SAME_UPPER", "kernel_shape": [3, 3]}
@@ -104,6 +125,42 @@ GRAPHS = {
     "pad": [("Pad", "input pads", {}), ("Identity", "0", {}), ("Dropout", "1", {})],
     "channels_last": [("Transpose", "input", {"perm": [0, 2, 3, 1]}), ("Relu", "0", {}), ("Transpose", "1", {"perm": [0, 3, 1, 2]})],
     "groups": [("Reshape", "input groups", {}), ("Flatten", "0", {})],
+    "pool_uneven": [("MaxPool", "input", {"kernel_shape": [3, 3], "pads": [0, 0, 1, 1]})],
+    "pool_uneven_average": [("AveragePool", "input", {"kernel_shape": [3, 2], "pads": [0, 0, 1, 1], "count_include_pad": 1})],
+    "pool_rounded_up": [("MaxPool", "input", {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1})],
+    "pool_rounded_up_average": [("AveragePool", "input", {"kernel_shape": [4, 3], "strides": [3, 2], "ceil_mode": 1})],
+    "pool_that_would_start_outside": [("MaxPool", "input", {"kernel_shape": [2, 2], "strides": [3, 3], "pads": [1, 1, 1, 1], "ceil_mode": 1})],
+    "sequence": [
+        ("Reshape", "input as_sequence", {}),
+        ("Conv", "0 filters b", {"pads": [1, 2], "strides": [2], "dilations": [1]}),
+        ("MaxPool", "1", {"kernel_shape": [3], "strides": [2], "ceil_mode": 1}),
+        ("AveragePool", "2", {"kernel_shape": [2]}),
+    ],
+    "sequence_up": [
+        ("Reshape", "input as_sequence", {}),
+        ("ConvTranspose", "0 filters_up", {"pads": [1, 1], "strides": [3], "output_padding": [1]}),
+        ("Resize", "1 none seq_scale", {"mode": "linear"}),
+        ("ReduceMean", "2", {"axes": [2], "keepdims": 0}),
+    ],
+    "sequence_global": [("Reshape", "input as_sequence", {}), ("GlobalMaxPool", "0", {})],
+    "sequence_same": [("Reshape", "input as_sequence", {}), ("Conv", "0 filters", {"auto_pad": "SAME_UPPER", "strides": [3]})],
+    "layernorm": [("LayerNormalization", "input of_8", {})],
+    "layernorm_of_all": [("LayerNormalization", "input rows_of_8 rows_of_8", {"axis": 1, "epsilon": 1e-3})],
+    "groupnorm": [("Conv", "input six_channels", {}), ("GroupNormalization", "0 of_groups of_groups_too", {"num_groups": 2})],
+    "nearest": [("Resize", "input none twice", {"mode": "nearest"})],
+    "nearest_as_pytorch": [("Resize", "input none stretched", {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"})],
+    "nearest_smaller": [("Resize", "input none halves", {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"})],
+    "bilinear": [("Resize", "input none half_more", {"mode": "linear"})],
+    "bilinear_smaller": [("Resize", "input none halves", {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"})],
+    "bilinear_to_size": [("Resize", "input none none ten_by_sixteen", {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"})],
+    "bilinear_corners": [("Resize", "input none none ten_by_sixteen", {"mode": "linear", "coordinate_transformation_mode": "align_corners"})],
+    "computed_size": [
+        ("Shape", "input", {}),
+        ("Slice", "0 zeroth second", {}),
+        ("Cast", "1", {"to": TensorProto.INT64}),
+        ("Concat", "2 lengths", {"axis": 0}),
+        ("Resize", "input none none 3", {"mode": "linear"}),
+    ],
     "computed_shape": [
         ("Shape", "input", {}),
         ("Gather", "0 first", {"axis": 0}),
@@ -114,6 +171,25 @@ GRAPHS = {
 }  # fmt: skip
 
 
+SCALES = {"none", "seq_scale", "twice", "stretched", "half_more", "halves", "twice_inside"}
+FIXED = {"shape": (2, 3, 8, 8)}
+SETTINGS = {
+    "bilinear_to_size": FIXED,
+    "bilinear_corners": FIXED,
+    "groupnorm": {"opset": 18},
+    "resize_of_axes": {"opset": 18},
+    "upsample": {"opset": 9},
+    "resize_of_old": {"opset": 10},
+    "groupnorm_of_channels": {"opset": 21},
+}
+GRAPHS |= {
+    "resize_of_axes": [("Resize", "input none none inside", {"axes": [2, 3], "mode": "linear"})],
+    "upsample": [("Upsample", "input twice", {"mode": "nearest"})],
+    "resize_of_old": [("Resize", "input stretched", {"mode": "nearest"})],
+    "groupnorm_of_channels": [("Conv", "input six_channels", {}), ("GroupNormalization", "0 of_six of_six_too", {"num_groups": 3})],
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", GRAPHS)
 def test_operators_compute_as_onnxruntime_does(name, dtype, tmp_path):
@@ -121,7 +197,10 @@ def test_operators_compute_as_onnxruntime_does(name, dtype, tmp_path):
     nodes = GRAPHS[name]
     used = {key for _, inputs, _ in nodes for key in inputs.split()}
     constants = {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in C.items() if k in used}
-    proto = network(nodes, constants, dtype=dtype)
+    settings = SETTINGS.get(name, {})
+    if dtype == np.float64:  # scales are float32 always
+        constants |= {k: C[k] for k in used & SCALES}
+    proto = network(nodes, constants, dtype=dtype, **settings)
     x = weights(2, 3, 8, 8, dtype=dtype)
     try:
         session = runtime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -134,6 +213,41 @@ def test_operators_compute_as_onnxruntime_does(name, dtype, tmp_path):
     assert y.shape == expected.shape
     tolerance = 1e-5 if dtype == np.float32 else 1e-12
     np.testing.assert_allclose(y, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
+
+
+WAYS = [
+    {"mode": mode, "coordinate_transformation_mode": coordinates, "nearest_mode": rounding}
+    for mode, roundings in (("nearest", ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil")), ("linear", ("floor",)))
+    for coordinates in ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
+    for rounding in roundings
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("lengths", [(16, 32), (12, 8), (4, 4), (20, 11), (1, 3)])
+def test_a_way_of_resizing_is_refused_or_the_same(lengths, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    x = weights(2, 3, 8, 8)
+    sizes = {"none": C["none"], "lengths": np.array([2, 3, *lengths])}
+    accepted, messages = set(), []
+    for way in WAYS:
+        proto = network([("Resize", "input none none lengths", way)], sizes, shape=(2, 3, 8, 8))
+        try:
+            y = read(tmp_path, proto).forward(x)
+        except ModelFormatError as error:
+            messages.append(str(error))
+            continue
+        session = runtime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+        np.testing.assert_allclose(
+            y, session.run(None, {"input": x})[0], rtol=1e-5, atol=1e-5, err_msg=str(way)
+        )
+        accepted.add(tuple(way.values()))
+    assert {
+        ("nearest", "asymmetric", "floor"),
+        ("linear", "half_pixel", "floor"),
+        ("linear", "align_corners", "floor"),
+    } <= accepted
+    assert ("nearest", "align_corners", "ceil") not in accepted
+    assert all("reads other pixels" in message for message in messages)
 
 
 def constants_of(nodes):
@@ -161,10 +275,24 @@ REFUSED = {
     "old": ([("Relu", "input", {})], {"opset": 8}, "opset 8"),
     "open shape": ([("Relu", "input", {})], {"shape": ("n", 3, "h", "w")}, "no fixed shape"),
     "nowhere": ([("Relu", "nothing", {})], {}, "reads 'nothing'"),
-    "product": ([("Relu", "input", {}), ("Mul", "input 0", {})], {}, "must not depend"),
+    "product": ([("Relu", "input", {}), ("Mul", "input 0", {})], {}, "'Mul' at 'mul1': relevance of a product of branches is not defined"),
     "a sum with constants": ([("Relu", "input", {}), ("Sum", "0 channels input", {})], {}, "must not hold constants"),
-    "uneven pool": ([("MaxPool", "input", {"kernel_shape": [3, 3], "pads": [0, 0, 1, 1]})], {}, "differ between"),
-    "rounding up": ([("MaxPool", "input", {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1})], {}, "ceil_mode"),
+    "uneven pool": ([("MaxPool", "input", {"kernel_shape": [3, 3], "pads": [1, 1, 0, 0]})], {}, "more at the top"),
+    "uneven adjoint": ([("ConvTranspose", "input up", {"pads": [0, 0, 1, 1]})], {}, "differ between"),
+    "rounding up": ([("MaxPool", "input", {"kernel_shape": [3, 3], "strides": [4, 7], "ceil_mode": 1})], {}, "ceil_mode=1 puts 2 of 3"),
+    "rounding up what counts": ([("AveragePool", "input", {"kernel_shape": [4, 4], "strides": [7, 7], "pads": [1, 1, 1, 1], "ceil_mode": 1, "count_include_pad": 1})], {}, "ceil_mode=1 with padding"),
+    "cubic": ([("Resize", "input none twice", {"mode": "cubic"})], {}, "'Resize' at 'resize0': mode='cubic'"),
+    "other coordinates": ([("Resize", "input none twice", {"coordinate_transformation_mode": "tf_crop_and_resize"})], {}, "tf_crop_and_resize"),
+    "other pixels": ([("Resize", "input none half_more", {"nearest_mode": "ceil"})], {}, "reads other pixels than UpsampleNearest"),
+    "other mixtures": ([("Resize", "input none twice", {"mode": "linear", "coordinate_transformation_mode": "asymmetric"})], {}, "reads other pixels than"),
+    "smoothed": ([("Resize", "input none halves", {"mode": "linear", "antialias": 1})], {"opset": 18}, "antialias=1"),
+    "more channels": ([("Resize", "input none channels", {})], {}, "scales="),
+    "more samples": ([("Resize", "input none none ten_by_sixteen", {})], {}, "change the batch"),
+    "normalised samples": ([("LayerNormalization", "input rows_of_8", {"axis": 0})], {}, "axis=0"),
+    "normalised otherwise": ([("LayerNormalization", "input rows_of_8", {"axis": 2})], {}, r"expected \(8, 8\)"),
+    "unequal groups": ([("GroupNormalization", "input of_groups of_groups_too", {"num_groups": 2})], {"opset": 18}, "3 channels"),
+    "a quotient": ([("Relu", "input", {}), ("Div", "input 0", {})], {}, "'Div' at 'div1': something is divided by"),
+    "attention": ([("Relu", "input", {}), ("MatMul", "input 0", {})], {}, "'MatMul' at 'matmul1': relevance of a product"),
     "joining samples": ([("Flatten", "input", {"axis": 0})], {}, "axis=0"),
     "samples moved": ([("Transpose", "input", {"perm": [1, 0, 2, 3]})], {}, "batch"),
     "reflected": ([("Pad", "input pads", {"mode": "reflect"})], {}, "mode='reflect'"),
@@ -197,7 +325,19 @@ def test_data_in_other_files_and_false_sizes_are_refused(tmp_path):
             read(tmp_path, false)
 
 
-@pytest.mark.parametrize("name", ["computed_shape", "matmul_add", "pad", "inception", "conv_uneven"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "computed_shape",
+        "matmul_add",
+        "pad",
+        "inception",
+        "conv_uneven",
+        "computed_size",
+        "sequence",
+        "groupnorm",
+    ],
+)
 def test_damaged_files_are_refused_and_nothing_else_happens(name, tmp_path):
     whole = network(GRAPHS[name], constants_of(GRAPHS[name])).SerializeToString()
     path = tmp_path / "damaged.onnx"

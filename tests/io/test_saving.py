@@ -23,11 +23,11 @@ def test_models_that_cannot_be_stored(small_model, tmp_path):
         with pytest.raises(ModelFormatError, match="cannot store parameters"):
             rc.save_model(small_model.astype(dtype), tmp_path / "net.h5")
 
-    class Own(L.ReLU):
+    class ReLU(L.ReLU):
         pass
 
-    with pytest.raises(ModelFormatError, match="not one of refcrp's own layers"):
-        rc.save_model(rc.Sequential([Own()]), tmp_path / "net.h5")
+    with pytest.raises(ModelFormatError, match="not one of refcrp's own layers, but its class is called so"):
+        rc.save_model(rc.Sequential([ReLU()]), tmp_path / "net.h5")
     assert list(tmp_path.iterdir()) == []
 
 
