@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,16 @@ def as_integer(value: Any, what: str, minimum: int = 0) -> int:
     if not minimum <= number <= MAX_INTEGER:
         raise ParameterError(f"{what}: expected an integer >= {minimum}, got {value!r}")
     return number
+
+
+def as_sample_shape(shape: Any) -> tuple[int, ...]:
+    """Give the shape of a sample as 1 to 8 positive integers, or raise `ParameterError`."""
+    if isinstance(shape, str) or not isinstance(shape, Iterable):
+        raise ParameterError(f"input_shape: expected integers such as (1, 28, 28), got {shape!r}")
+    checked = tuple(as_integer(n, "input_shape", 1) for n in shape)
+    if not 1 <= len(checked) <= 8:
+        raise ParameterError(f"input_shape: expected 1 to 8 integers, got {checked}")
+    return checked
 
 
 def check_ordered(what: str, low: Any, high: Any) -> None:

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from refcrp.arrays import Array
-from refcrp.errors import MissingDependencyError, ParameterError, ShapeError
+from refcrp.drawing import as_picture, draw_map, draw_picture, require_matplotlib, share
+from refcrp.errors import ParameterError, ShapeError
 from refcrp.explanation import Explanation
+from refcrp.normalization import Normalization
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["heatmap", "require_matplotlib", "share"]
+__all__ = ["heatmap"]
 
 MAX_PANELS = 1000
-COLOUR_MAP = "RdBu_r"  # red speaks for the output, blue against it, white is zero
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,11 @@ class Column:
 
 
 def heatmap(
-    explanation: Explanation, path: str | PathLike[str] | None = None, *, lrp: Explanation | None = None
+    explanation: Explanation,
+    path: str | PathLike[str] | None = None,
+    *,
+    lrp: Explanation | None = None,
+    normalization: Normalization | None = None,
 ) -> Figure:
     """Draw an explanation: one row a sample; the input, then one heatmap for each condition or concept.
 
@@ -48,6 +52,9 @@ def heatmap(
         Where to write the picture; the ending says in which format.
     lrp : Explanation, optional
         The LRP explanation of the same inputs, to be shown beside the concepts.
+    normalization : Normalization, optional
+        How pixels became the input, as ``model.normalization``: the input is shown as these pixels, those
+        outside [0, 1] as the nearest in it. Without it, its lowest value is black and its highest white.
 
     Returns
     -------
@@ -76,7 +83,7 @@ def heatmap(
     figure = Figure(figsize=(1.5 * width, 2 * height), layout="constrained")
     axes = figure.subplots(height, width, squeeze=False)
     for row in range(samples):
-        draw_input(axes[row, 0], explanation.input[row])
+        draw_picture(axes[row, 0], as_picture(explanation.input[row], normalization), "input\n")
         for axis, column in zip(axes[row, 1:], columns, strict=True):
             draw_map(axis, column.maps[row], column.titles[row])
     if path is not None:
@@ -110,43 +117,3 @@ def titles_of(explanation: Explanation, k: int) -> list[str]:
         f"{explanation.layer} [{channel}]\n{part}"
         for channel, part in zip(explanation.features[k], shares, strict=True)
     ]
-
-
-def share(part: Array, whole: Array) -> list[str]:
-    """Write parts of a whole in per cent; a dash where there is no whole."""
-    return [f"{100 * float(p / w):.1f} %" if w != 0 else "-" for p, w in zip(part, whole, strict=True)]
-
-
-def draw_input(axis: Axes, image: Array) -> None:
-    """Draw a sample: in colour with three channels, else the mean of its channels."""
-    picture = np.asarray(image, dtype=np.float64)
-    low, high = picture.min(), picture.max()
-    picture = (picture - low) / (high - low) if high > low else np.zeros_like(picture)
-    if len(picture) == 3:
-        axis.imshow(np.moveaxis(picture, 0, 2))
-    else:
-        axis.imshow(picture.mean(axis=0), cmap="gray", vmin=0, vmax=1)
-    finish(axis, "input\n")
-
-
-def draw_map(axis: Axes, values: Array, title: str) -> None:
-    """Draw relevance (h, w) with colours symmetric about zero."""
-    limit = np.abs(values).max() or 1.0
-    axis.imshow(values, cmap=COLOUR_MAP, vmin=-limit, vmax=limit)
-    finish(axis, title)
-
-
-def finish(axis: Axes, title: str) -> None:
-    """Write the title and take the ticks away."""
-    lines = (line if len(line) <= 20 else f"{line[:9]}…{line[-10:]}" for line in title.split("\n"))
-    axis.set_title("\n".join(lines), fontsize=8, parse_math=False)
-    axis.set_xticks([])
-    axis.set_yticks([])
-
-
-def require_matplotlib() -> None:
-    """Raise `MissingDependencyError` if matplotlib is not there."""
-    try:
-        import matplotlib  # noqa: F401, PLC0415 - imported where it is used
-    except ImportError as error:
-        raise MissingDependencyError("pictures need matplotlib: pip install 'refcrp[plot]'") from error

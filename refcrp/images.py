@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from refcrp.arrays import Array, as_array
 from refcrp.checks import show_shape
 from refcrp.errors import ImageError, MissingDependencyError, ParameterError, ShapeError
 from refcrp.model import Model
+from refcrp.normalization import Normalization
 
 __all__ = ["read_image"]
 
@@ -23,8 +22,7 @@ def read_image(
     *,
     resize: bool = False,
     invert: bool = False,
-    mean: Sequence[float] = (0.0,),
-    std: Sequence[float] = (1.0,),
+    normalization: Normalization | None = None,
 ) -> Array:
     """Read one image as a batch of one, (1, channels, height, width) float32.
 
@@ -38,8 +36,8 @@ def read_image(
         Scale a picture to the size that the model wants; without it another size is an error.
     invert : bool
         Turn a picture's values v into 1 - v, for black ink on white paper.
-    mean, std : sequence of float
-        Turn them into (v - mean) / std, as the model was trained: one number, or one a channel.
+    normalization : Normalization, optional
+        Turn them into (v - mean) / std, as the model was trained.
 
     Raises
     ------
@@ -49,7 +47,7 @@ def read_image(
         If the picture does not have the model's size.
     """
     if path.suffix == ".npy":
-        if resize or invert or tuple(mean) != (0.0,) or tuple(std) != (1.0,):
+        if resize or invert or normalization is not None:
             raise ParameterError(
                 f"{path}: an array is taken as it is, it cannot be resized, inverted or normalised"
             )
@@ -91,18 +89,7 @@ def read_image(
     values = np.asarray(picture, dtype=np.float32) / np.float32(255)
     values = 1 - values if invert else values
     x = values[None, None] if channels == 1 else np.moveaxis(values, 2, 0)[None]
-    return np.asarray((x - a_channel(mean, channels, "mean")) / a_channel(std, channels, "std"))
-
-
-def a_channel(values: Sequence[float], channels: int, what: str) -> Array:
-    """Give one number, or one a channel, in the shape that broadcasts to images."""
-    if len(values) not in (1, channels):
-        raise ParameterError(
-            f"{what}: expected one number, or one for each of {channels} channels, got {values}"
-        )
-    if not all(math.isfinite(v) and (v > 0 or what == "mean") for v in values):
-        raise ParameterError(f"{what}: expected finite numbers, above zero for std, got {values}")
-    return np.asarray(values, dtype=np.float32).reshape(-1, 1, 1)
+    return x if normalization is None else normalization.normalize(x)
 
 
 def read_array(path: Path) -> Array:

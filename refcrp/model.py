@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from refcrp.arrays import Array, as_batch
-from refcrp.checks import Shape, as_integer, check_finite, check_shape, show_shape
-from refcrp.errors import ModelError, ParameterError, ShapeError, UnknownLayerError, nearest_names
+from refcrp.checks import Shape, as_sample_shape, check_finite, check_shape, show_shape
+from refcrp.errors import ModelError, ShapeError, UnknownLayerError, nearest_names
 from refcrp.layers import Layer
+from refcrp.normalization import Normalization
 
 __all__ = ["INPUT", "INPUT_NAME", "OUTPUT_NAME", "Graph", "Model", "Node"]
 
@@ -45,6 +46,8 @@ class Model:
     input_shape : tuple of int, optional
         Of one sample, (channels, height, width) or (features,). With it the shapes of all layers are checked
         and known from the start.
+    normalization : Normalization, optional
+        How pixels become the input; see `with_normalization`. The model itself takes normalised input.
 
     Attributes
     ----------
@@ -56,6 +59,7 @@ class Model:
 
     nodes: tuple[Node, ...]
     input_shape: tuple[int, ...] | None = None
+    normalization: Normalization | None = None
     dtype: np.dtype[Any] | None = field(init=False, repr=False)
     shapes: tuple[Shape | None, ...] = field(init=False, repr=False)
 
@@ -79,6 +83,8 @@ class Model:
                 raise ModelError(f"layer {node.name!r} reads {node.sources}; expected layers before it")
             if k not in read and k < len(self.nodes) - 1:
                 raise ModelError(f"no layer reads {node.name!r}, and only the last one gives the output")
+        if self.normalization is not None and self.input_shape is not None:
+            self.normalization.check_channels(self.input_shape[0])
         object.__setattr__(self, "dtype", np.result_type(*types) if types else None)
         object.__setattr__(self, "shapes", self._infer_shapes())
 
@@ -181,7 +187,20 @@ class Model:
                 place[k] = len(nodes)
                 named = layer if layer.name == node.name else replace(layer, name=node.name)
                 nodes.append(Node(node.name, named, sources))
-        return Model(tuple(nodes), self.input_shape)
+        return replace(self, nodes=tuple(nodes))
+
+    def with_normalization(self, *, mean: Any = 0.0, std: Any = 1.0) -> Model:
+        """Give the same model, knowing its pixels: (v - mean) / std is its input.
+
+        Files keep it, and models made of this one; not one that this becomes a part of. `forward` and
+        analyzers take input that is normalised, as by ``model.normalization.normalize(pixels)``.
+
+        Raises
+        ------
+        ParameterError, ShapeError
+            If `Normalization` does not take the numbers, or there are not as many as channels.
+        """
+        return replace(self, normalization=Normalization(mean, std))
 
     def readers(self, k: int) -> list[int]:
         """Give the layers that read layer `k`."""
@@ -224,13 +243,15 @@ class Model:
         return tuple(known.get(k) for k in range(len(self)))
 
     def __repr__(self) -> str:
-        tail = "" if self.input_shape is None else f", input_shape={show_shape(self.input_shape)}"
+        shape = "" if self.input_shape is None else f", input_shape={show_shape(self.input_shape)}"
+        n = self.normalization
+        tail = f"{shape})" if n is None else f"{shape}).with_normalization(mean={n.mean}, std={n.std})"
         if self.is_chain:
             rows = "\n".join(f"  {layer!r}," for layer in self)
-            return f"Sequential([\n{rows}\n]{tail})"
+            return f"Sequential([\n{rows}\n]{tail}"
         names = {INPUT: INPUT_NAME} | dict(enumerate(self.names))
         rows = "\n".join(f"  {n.layer!r} <- {', '.join(names[s] for s in n.sources)}" for n in self.nodes)
-        return f"Graph([\n{rows}\n]{tail})"
+        return f"Graph([\n{rows}\n]{tail}"
 
 
 def Graph(  # noqa: N802 - it is called as a class would be
@@ -277,13 +298,3 @@ def Graph(  # noqa: N802 - it is called as a class would be
         place[name] = len(built)
         built.append(Node(name, replace(layer, name=name), tuple(place[source] for source in inputs)))
     return Model(tuple(built), None if input_shape is None else as_sample_shape(input_shape))
-
-
-def as_sample_shape(shape: Any) -> tuple[int, ...]:
-    """Give the shape of a sample as 1 to 8 positive integers, or raise `ParameterError`."""
-    if isinstance(shape, str) or not isinstance(shape, Iterable):
-        raise ParameterError(f"input_shape: expected integers such as (1, 28, 28), got {shape!r}")
-    checked = tuple(as_integer(n, "input_shape", 1) for n in shape)
-    if not 1 <= len(checked) <= 8:
-        raise ParameterError(f"input_shape: expected 1 to 8 integers, got {checked}")
-    return checked

@@ -1,7 +1,9 @@
 import os
 import subprocess
 import sys
+from argparse import Namespace
 
+import h5py
 import numpy as np
 import pytest
 from command_line import run
@@ -9,6 +11,7 @@ from PIL import Image
 
 import refcrp as rc
 from refcrp import layers as L
+from refcrp.commands.explain import input_range
 
 
 @pytest.fixture(autouse=True)
@@ -92,13 +95,69 @@ def test_convert(capsys, lenet5):
     assert repr(rc.load_model("mine.h5")) == repr(lenet5)
 
 
-def test_normalised_pictures(capsys, lenet5):
+@pytest.fixture
+def scaled(lenet5):
+    """A network that takes pixels as (v - 0.5) / 2, and the photo of a four."""
     Image.fromarray((rc.load_digits()[0][45, 0] * 255).astype(np.uint8)).save("photo.png")
-    scaled = rc.Sequential([L.Scale(np.float32([2.0]), np.float32([0.5])), *lenet5], input_shape=(1, 28, 28))
-    rc.save_model(scaled, "scaled.h5")
+    layers = [L.Scale(np.float32([2.0]), np.float32([0.5])), *lenet5]
+    model = rc.Sequential(layers, input_shape=(1, 28, 28))
+    rc.save_model(model, "scaled.h5")
+    return model
+
+
+def test_normalised_pictures(capsys, scaled):
     plain = run(capsys, "explain", "photo.png")[1].splitlines()
     normalised = run(capsys, "explain", "photo.png", "--model", "scaled.h5", "--mean", 0.5, "--std", 2)[1]
     assert normalised.splitlines()[1:3] == plain[1:3]
+    not_normalised = run(capsys, "explain", "photo.png", "--model", "scaled.h5")[1]
+    assert not_normalised.splitlines()[1:3] != plain[1:3]
+
+
+def test_a_normalisation_in_the_file_is_used(capsys, scaled):
+    status, out, _ = run(capsys, "convert", "scaled.h5", "knows.h5", "--mean", 0.5, "--std", 2)
+    assert status == 0
+    assert out.endswith("float32; pixels become (v - 0.5) / 2\n")
+    assert rc.load_model("knows.h5").normalization == rc.Normalization(0.5, 2)
+    assert "pixels, 0 to 1, become (v - 0.5) / 2" in run(capsys, "show", "knows.h5")[1].splitlines()
+    assert "become" not in run(capsys, "show", "scaled.h5")[1]
+
+    plain = run(capsys, "explain", "photo.png")[1].splitlines()
+    for what in (["photo.png"], ["--digit", 45]):
+        stored = run(capsys, "explain", *what, "--model", "knows.h5")[1].splitlines()
+        assert stored[1:3] == plain[1:3]
+    # what is given goes before what is stored, and only that: std stays 2
+    other = run(capsys, "explain", "photo.png", "--model", "knows.h5", "--mean", 0)[1].splitlines()
+    both = run(capsys, "explain", "photo.png", "--model", "scaled.h5", "--mean", 0, "--std", 2)[1]
+    assert other == both.splitlines()
+    assert other[1:3] != plain[1:3]
+
+
+def test_an_array_is_taken_as_it_is(capsys, scaled, digits):
+    rc.save_model(scaled.with_normalization(mean=0.5, std=2), "knows.h5")
+    np.save("four.npy", (digits[0][45] - np.float32(0.5)) / np.float32(2))
+    plain = run(capsys, "explain")[1].splitlines()
+    assert run(capsys, "explain", "four.npy", "--model", "knows.h5")[1].splitlines()[1:3] == plain[1:3]
+
+
+def test_the_box_is_that_of_normalised_pixels():
+    def box(normalization, low=None, high=None):
+        return [np.ravel(v).tolist() for v in input_range(Namespace(low=low, high=high), normalization)]
+
+    assert box(None) == [[0], [1]]
+    assert box(rc.Normalization(0.5, 2)) == [[-0.25], [0.25]]
+    assert box(rc.Normalization((0, 0.5), (1, 0.25))) == [[0, -2], [1, 2]]
+    assert box(rc.Normalization(0.5, 2), low=-3.0) == [[-3], [0.25]]
+    assert box(rc.Normalization(0.5, 2), high=0.0) == [[-0.25], [0]]
+
+
+def test_check(capsys, lenet5):
+    status, out, _ = run(capsys, "check", "lenet5")
+    assert status == 0
+    assert out.splitlines()[-1] == "all layers are supported"
+    rc.save_model(rc.Sequential([L.Dense(np.eye(2)), L.Softmax(), L.Dense(np.eye(2))]), "net.h5")
+    status, out, _ = run(capsys, "check", "net.h5")
+    assert status == 1
+    assert out.splitlines()[-1] == "not supported: softmax1"
 
 
 WRONG = [
@@ -106,7 +165,10 @@ WRONG = [
     (["bogus"], "invalid choice: 'bogus'"),
     (["show"], "the following arguments are required: model"),
     (["show", "nothing.h5"], "nothing.h5: no such file"),
-    (["show", "text.txt"], "text.txt: not a readable HDF5 file"),
+    (
+        ["show", "text.txt"],
+        "text.txt: by what is in it not a model file: neither refcrp HDF5, Keras (HDF5, .keras) nor ONNX",
+    ),
     (["explain", "nothing.png"], "nothing.png: cannot be read as an image"),
     (["explain", "text.txt"], "text.txt: cannot be read as an image"),
     (["explain", "text.npy"], "text.npy: cannot be read as a .npy array"),
@@ -114,7 +176,25 @@ WRONG = [
     (["explain", "nan.npy"], "nan.npy: nan at index"),
     (["explain", "flat.npy"], "got shape (1, 784), expected (?, 1, 28, 28)"),
     (["explain", "two.npy"], "two.npy: holds 2 samples, expected one"),
-    (["explain", "two.npy", "--invert"], "cannot be resized, inverted or normalised"),
+    (
+        ["explain", "two.npy", "--invert"],
+        "--invert: expected with a picture; two.npy is an array, taken as it",
+    ),
+    (["explain", "two.npy", "--mean", "0"], "--mean: expected with a picture; two.npy is an array"),
+    (
+        ["explain", "--mean", "0", "--std", "1"],
+        "--mean, --std: expected with a picture; a built-in digit is no",
+    ),
+    (["explain", "--digit", "3", "--resize", "--invert"], "--resize, --invert: expected with a picture"),
+    (["explain", "small.png", "--resize", "--std", "0"], "std must be a finite number, above zero"),
+    (
+        ["explain", "small.png", "--resize", "--mean", "1", "2"],
+        "2 numbers, expected one, or one for each of 1",
+    ),
+    (["convert", "lenet5", "out.h5", "--mean", "inf"], "mean must be a finite number"),
+    (["convert", "lenet5", "out.h5", "--std", "1", "2"], "2 numbers, expected one, or one for each of 1"),
+    (["show", "junk.onnx"], "junk.onnx: by what is in it not a model file"),
+    (["check", "junk.onnx"], "junk.onnx: by what is in it not a model file"),
     (["explain", "promises.npy"], "promises.npy: cannot be read as a .npy array"),
     (["explain", "--output", "9" * 26], "expected an integer >= 0"),
     (["explain", "small.png", "--model", "relu.h5"], "does not say how many channels"),
@@ -149,6 +229,7 @@ WRONG = [
 def test_wrong_arguments_are_one_line_and_status_2(capsys, tmp_path, arguments, message):
     (tmp_path / "text.txt").write_text("hello")
     (tmp_path / "text.npy").write_text("hello")
+    (tmp_path / "junk.onnx").write_bytes(bytes(range(256)))
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "small.png")
     np.save(tmp_path / "nan.npy", np.full((1, 28, 28), np.nan))
     np.save(tmp_path / "promises.npy", np.zeros((1, 28, 28)))
@@ -195,9 +276,13 @@ def test_as_a_module_and_version():
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_that_leaves_early(unbuffered):
+@pytest.mark.parametrize(("arguments", "status"), [(["show", "lenet5"], 0), (["check", "unknown.h5"], 1)])
+def test_a_reader_that_leaves_early(tmp_path, unbuffered, arguments, status):
+    with h5py.File(tmp_path / "unknown.h5", "w") as file:
+        file.attrs["format"] = np.bytes_("refcrp-model")
+        file.create_group("layers/0000").attrs["class"] = np.bytes_("Fold")
     process = subprocess.Popen(
-        [sys.executable, "-m", "refcrp", "show", "lenet5"],
+        [sys.executable, "-m", "refcrp", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
@@ -205,4 +290,4 @@ def test_a_reader_that_leaves_early(unbuffered):
     process.stdout.close()
     err = process.stderr.read()
     process.stderr.close()
-    assert (process.wait(), err) == (0, b"")
+    assert (process.wait(), err) == (status, b"")

@@ -94,3 +94,18 @@ def test_without_matplotlib(lrp, digits, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'refcrp\[plot\]'"):
         rc.heatmap(lrp(digits[0][:1]))
+
+
+def test_a_normalised_input_is_shown_as_its_pixels(rng):
+    conv = rc.layers.Conv2d(rng.normal(size=(2, 3, 3, 3)))
+    model = rc.Sequential([conv, rc.layers.Flatten(), rc.layers.Dense(rng.normal(size=(2, 32)))])
+    n = rc.Normalization(mean=(0.5, 0.25, 0), std=(0.5, 2, 0.1))
+    pixels = rng.uniform(0.2, 0.6, size=(1, 3, 6, 6))
+    e = rc.LRP(model)(n.normalize(pixels))
+    shown = rc.heatmap(e, normalization=n).axes[0].images[0].get_array()
+    np.testing.assert_allclose(shown, np.moveaxis(pixels[0], 0, 2), rtol=1e-12)
+    stretched = rc.heatmap(e).axes[0].images[0].get_array()
+    assert (stretched.min(), stretched.max()) == (0, 1)
+    too_bright = rc.LRP(model)(n.normalize(4 * pixels))
+    shown = rc.heatmap(too_bright, normalization=n).axes[0].images[0].get_array()
+    np.testing.assert_allclose(shown, np.moveaxis(4 * pixels[0], 0, 2).clip(0, 1))

@@ -1,7 +1,4 @@
-"""The commands ``refcrp verify`` and ``refcrp vectors``.
-
-`refcrp.conformance` is imported when one of them runs, so that the others start without it.
-"""
+"""The commands about other implementations: ``refcrp verify`` and ``refcrp vectors``."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from refcrp.commands.answer import Answer
 from refcrp.dialects import DIALECTS
 from refcrp.errors import ParameterError
 
@@ -68,9 +66,9 @@ def add_verify(commands: Any) -> None:
     verify.add_argument("--vectors", type=Path, metavar="FILE", help="other vectors than the built-in ones")
 
 
-def run_verify(options: argparse.Namespace) -> int:
-    """Check an adapter; gives 0 if all is right, 1 if anything is not."""
-    from refcrp.conformance import check, load_vectors  # noqa: PLC0415 - see above
+def run_verify(options: argparse.Namespace) -> Answer:
+    """Check an adapter; the status is 0 if all is right, 1 if anything is not."""
+    from refcrp.conformance import check, load_vectors  # noqa: PLC0415 - other commands start without it
     from refcrp.conformance.report import report_path  # noqa: PLC0415
 
     if options.report is not None and not report_path(options.report).parent.is_dir():
@@ -83,11 +81,11 @@ def run_verify(options: argparse.Namespace) -> int:
         vectors=load_vectors(options.vectors),
         timeout=options.timeout,
     )
-    print(report.text(), end="")
+    text = report.text()
     if options.report is not None:
         report.save(options.report)
-        print(f"\nreport  {options.report}")
-    return 0 if report.passed else 1
+        text += f"\nreport  {options.report}"
+    return Answer(text.removesuffix("\n"), 0 if report.passed else 1)
 
 
 def add_vectors(commands: Any) -> None:
@@ -103,25 +101,22 @@ def add_vectors(commands: Any) -> None:
     export.add_argument("--vectors", type=Path, metavar="FILE", help="other vectors than the built-in ones")
 
 
-def run_lint(options: argparse.Namespace) -> int:
-    """Print what is wrong with a file; gives 1 if anything is."""
-    from refcrp.conformance.schema import lint  # noqa: PLC0415 - see above
+def run_lint(options: argparse.Namespace) -> Answer:
+    """Say what is wrong with a file; the status is 1 if anything is."""
+    from refcrp.conformance.schema import lint  # noqa: PLC0415
 
     if not options.file.is_file():
         raise ParameterError(f"{options.file}: no such file")
     problems = lint(options.file)
-    for problem in problems:
-        print(problem)
-    print(f"{options.file}: {len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'}")
-    return 1 if problems else 0
+    count = f"{options.file}: {len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'}"
+    return Answer("\n".join((*problems, count)), 1 if problems else 0)
 
 
-def run_export(options: argparse.Namespace) -> int:
+def run_export(options: argparse.Namespace) -> Answer:
     """Write test vectors as JSON."""
-    from refcrp.conformance import load_vectors  # noqa: PLC0415 - see above
+    from refcrp.conformance import load_vectors  # noqa: PLC0415
     from refcrp.conformance.vectors import vectors_as_json  # noqa: PLC0415
 
     cases = load_vectors(options.vectors)
     options.file.write_text(vectors_as_json(cases) + "\n", encoding="utf-8")
-    print(f"{len(cases)} vectors  {options.file}")
-    return 0
+    return Answer(f"{len(cases)} vectors  {options.file}")
