@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -12,15 +12,16 @@ from refcrp.model import OUTPUT_NAME, Model
 from refcrp.selection import Indices, as_indices, check_range
 
 Condition = Mapping[int | str, Sequence[int]]
-Masks = Mapping[int, Array]
+Restriction = Callable[[Array], Array]
+Masks = Mapping[int, Array | Restriction]
 
 __all__ = [
     "Condition",
     "Masks",
+    "Restriction",
     "as_conditions",
     "condition_masks",
     "condition_neurons",
-    "feature_masks",
     "first_of_equal",
     "paths_alone",
 ]
@@ -132,9 +133,3 @@ def channels_of(condition: Condition, model: Model) -> dict[int, tuple[int, ...]
 def channel_axis(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Give the shape in which one value a channel broadcasts over (n, channels, ...), without n."""
     return (shape[1], *[1] * (len(shape) - 2))
-
-
-def feature_masks(features: Indices, shape: tuple[int, ...]) -> Array:
-    """Give a mask (k, n, channels, 1, ...) that keeps, for each feature (k, n), just its channel."""
-    one_hot = features[:, :, None] == np.arange(shape[1])
-    return np.asarray(one_hot.reshape(*features.shape, *channel_axis(shape)))

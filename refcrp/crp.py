@@ -21,8 +21,8 @@ import numpy as np
 
 from refcrp.arrays import Array
 from refcrp.batches import condition_batches
-from refcrp.conditions import feature_masks
-from refcrp.errors import ParameterError, ShapeError
+from refcrp.concept import ChannelConcept, Concept
+from refcrp.errors import ParameterError
 from refcrp.explanation import Explanation, Origin, Question
 from refcrp.ledger import Book
 from refcrp.lrp import LRP, analysis, layer_indices, merged
@@ -44,6 +44,8 @@ class CRP:
         The layer, by index or name, whose output channels are the features.
     features : FeatureSelector
         `TopNFeatures` or `IndexedFeatures`.
+    concept : Concept
+        What a feature is: a channel by default.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class CRP:
     lrp: LRP
     layer: int | str
     features: FeatureSelector
+    concept: Concept = ChannelConcept()  # noqa: RUF009 - immutable
     index: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +66,8 @@ class CRP:
             raise ParameterError(
                 f"CRP: features must be TopNFeatures or IndexedFeatures, got {self.features!r}"
             )
+        if not isinstance(self.concept, Concept):
+            raise ParameterError(f"CRP: concept must be a Concept, got {self.concept!r}")
         object.__setattr__(self, "index", self.lrp.model.index(self.layer))
 
     @analysis
@@ -114,20 +119,24 @@ class CRP:
         """Pull relevance back through `trace`, down to the layer once, and from there for each feature."""
         lrp, layer, layers = self.lrp, self.index, question.layers
 
-        # R: the relevance of every channel of the layer, once for all features.
+        # R: the relevance of the whole layer, once for all features.
         seed = lrp.seed(trace, [question.selected[:, None]], question.normalize)
         R, above = trace.pull(seed[0], down_to=layer, record=layers, book=book)
-        R_channels = sum_over_space(R)
+        R_concepts = self.concept.scores(R)
         name = lrp.model.names[layer]
         features = question.features
         if features is None:
-            features = self.features.select(R_channels, f"layer {name!r}")
+            features = self.features.select(R_concepts, f"layer {name!r}")
         if book is not None:
             book.spread(np.zeros(len(features), dtype=np.intp))
 
-        # Each feature keeps the relevance of its own channel, and all go down together.
+        # Each feature keeps the relevance that is its own, and all go down together.
         R_in, below = trace.flow_batches(
-            lambda batch: ({layer: R[None]}, {layer: feature_masks(features[batch], R.shape)}, {}),
+            lambda batch: (
+                {layer: R[None]},
+                {layer: lambda R: self.concept.restrict(R[0], features[batch])},
+                {},
+            ),
             condition_batches(len(features), trace.outputs[: layer + 1], question.batch_size),
             record=layers,
             book=book,
@@ -142,8 +151,8 @@ class CRP:
             relevances=lrp.by_name({k: recorded[k] for k in layers}),
             layer=name,
             features=features,
-            feature_relevance=R_channels.T[features, range(len(R))],
-            layer_relevance=R_channels.sum(axis=1),
+            feature_relevance=R_concepts.T[features, range(len(R))],
+            layer_relevance=R.sum(axis=tuple(range(1, R.ndim))),
             origin=Origin(self, replace(question, features=features)),
         )
 
@@ -162,13 +171,6 @@ class CRP:
         return self.lrp.threads
 
     def __repr__(self) -> str:
-        return f"CRP(layer={self.lrp.model.names[self.index]!r}, features={self.features!r},\n{self.lrp!r})"
-
-
-def sum_over_space(R: Array) -> Array:
-    """Sum relevance (n, channels, ...) to (n, channels)."""
-    if R.ndim < 2:
-        raise ShapeError(
-            f"the layer's output has no channels: shape {R.shape}, expected (batch, channels, ...)"
-        )
-    return np.asarray(R.sum(axis=tuple(range(2, R.ndim))))
+        concept = "" if self.concept == ChannelConcept() else f", concept={self.concept!r}"
+        name = self.lrp.model.names[self.index]
+        return f"CRP(layer={name!r}, features={self.features!r}{concept},\n{self.lrp!r})"

@@ -20,6 +20,7 @@ __all__ = [
     "NonFiniteError",
     "ParameterError",
     "RefcrpError",
+    "ReferenceFileError",
     "RuleCompatibilityError",
     "ShapeError",
     "SoftmaxError",
@@ -73,6 +74,10 @@ class RuleCompatibilityError(RefcrpError, TypeError, ValueError):
 
 class ModelFormatError(RefcrpError, ValueError):
     """A model file that cannot be read as one."""
+
+
+class ReferenceFileError(RefcrpError, ValueError):
+    """A file of reference samples that cannot be read, or not be continued with these settings."""
 
 
 class ImageError(RefcrpError, ValueError):

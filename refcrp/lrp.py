@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import wraps
+from dataclasses import dataclass, field, fields, replace
+from functools import partial, wraps
 from typing import Any, TypeVar
 
 import numpy as np
@@ -34,7 +34,7 @@ from refcrp.rule import Bound, Rule
 from refcrp.selection import Indices, OutputSelector, output_selector
 from refcrp.speech import bind_as
 from refcrp.tables import aligned
-from refcrp.trace import Front, Trace
+from refcrp.trace import Front, Trace, forward_only
 
 __all__ = ["LRP", "analysis", "layer_indices", "merged"]
 
@@ -218,7 +218,7 @@ class LRP:
             book.spread(which)
         alone = paths_alone(question.conditions, self.model) if question.exclude_parallel else {}
 
-        def start(batch: slice) -> tuple[Front, Masks, Masks]:
+        def start(batch: slice) -> tuple[Front, Masks, Mapping[int, Array]]:
             here = {k: mask[batch] for k, mask in masks.items()}
             return (
                 {k: R[which[batch]] for k, R in front.items()},
@@ -236,14 +236,17 @@ class LRP:
 
     # The steps, for analyzers built on this one ----------------------------------------------------------
 
-    def trace(self, x: Array) -> Trace:
-        """Compute forward, keeping what the way back needs: outputs and denominators of every layer."""
+    def trace(self, x: Array, down_to: int = INPUT) -> Trace:
+        """Compute forward, keeping what the way back needs: outputs and denominators of every layer.
+
+        The way back ends at the output of layer `down_to`: of it and those before, only outputs are kept.
+        """
         x = self.model.check_input(as_input(x, self.dtype))
         x = freeze(x)  # a pull is made of what the input was, not of what it becomes
         pulls: list[Pull] = []
-        for node, bound in zip(self.model.nodes, self.bound, strict=True):
+        for k, (node, bound) in enumerate(zip(self.model.nodes, self.bound, strict=True)):
             inputs = (x if source == INPUT else pulls[source].output for source in node.sources)
-            pulls.append(bound.linearize(*inputs))
+            pulls.append(bound.linearize(*inputs) if k > down_to else forward_only(node.layer, *inputs))
         return Trace(self.model, x, tuple(pulls))
 
     def select(self, trace: Trace, output: int | Iterable[int] | OutputSelector | None) -> Indices:
@@ -274,6 +277,10 @@ class LRP:
     def astype(self, dtype: Any) -> LRP:
         """Give the same analyzer, computing in another type."""
         return replace(self, dtype=dtype)
+
+    def __reduce__(self) -> tuple[Any, tuple[()]]:
+        """Pickle what it was made from: what is bound holds functions, and is soon made again."""
+        return partial(type(self), **{f.name: getattr(self, f.name) for f in fields(self) if f.init}), ()
 
     def by_name(self, values: Mapping[int, Array]) -> LayerValues:
         """Give values by layer name."""

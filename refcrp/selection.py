@@ -18,6 +18,7 @@ Indices = npt.NDArray[np.intp]
 
 __all__ = [
     "FeatureSelector",
+    "GivenFeatures",
     "IndexSelector",
     "IndexedFeatures",
     "Indices",
@@ -147,6 +148,41 @@ class IndexedFeatures(FeatureSelector):
         chosen = np.asarray(self.indices, dtype=np.intp)
         check_range(chosen, relevance.shape[1], "channel", where)
         return np.repeat(chosen[:, None], len(relevance), axis=1)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+@dataclass(frozen=True, eq=False)
+class GivenFeatures(FeatureSelector):
+    """Given channels, others for each sample.
+
+    Parameters
+    ----------
+    indices : (k, n) array of int
+        0-based, one row a feature, one column a sample; `FeatureError` for one that is not there.
+    """
+
+    indices: Indices
+
+    def __post_init__(self) -> None:
+        indices = np.array(self.indices)
+        if indices.ndim != 2 or not indices.size or indices.dtype.kind not in "iu":
+            raise ParameterError(
+                f"GivenFeatures: expected integers (features, samples), got {indices.dtype} {indices.shape}"
+            )
+        indices = indices.astype(np.intp)
+        indices.setflags(write=False)
+        object.__setattr__(self, "indices", indices)
+
+    def select(self, relevance: Array, where: str) -> Indices:
+        """Give the channels of each sample."""
+        if self.indices.shape[1] != len(relevance):
+            raise ShapeError(
+                f"GivenFeatures: channels of {self.indices.shape[1]} samples, got {len(relevance)} samples"
+            )
+        check_range(self.indices, relevance.shape[1], "channel", where)
+        return self.indices
 
     def __len__(self) -> int:
         return len(self.indices)

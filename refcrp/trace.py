@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from refcrp.arrays import Array, as_relevance
-from refcrp.conditions import Masks
+from refcrp.checks import check_finite
+from refcrp.conditions import Masks, Restriction
 from refcrp.errors import ParameterError
+from refcrp.layers import Layer
 from refcrp.ledger import Book
 from refcrp.model import INPUT, Model
 from refcrp.pull import Pull
 
-__all__ = ["Front", "Trace"]
+__all__ = ["Front", "Trace", "forward_only"]
 
 Front = dict[int, Array]  # relevance on its way: what has arrived at the outputs of some layers
 
@@ -61,7 +63,8 @@ class Trace:
         down_to : int or str, optional
             The layer at whose output to stop; the model's input if None.
         masks : mapping, optional
-            What relevance is multiplied by at the outputs of some layers, by index.
+            What relevance is multiplied by at the outputs of some layers, by index; or a function that gives
+            what is left of it.
         record : indices, optional
             The layers whose relevance to keep.
         book : Book, optional
@@ -91,7 +94,7 @@ class Trace:
         masks: Masks | None = None,
         record: Iterable[int] = (),
         book: Book | None = None,
-        alone: Masks | None = None,
+        alone: Mapping[int, Array] | None = None,
     ) -> tuple[Front, dict[int, Array]]:
         """Carry relevance down until it has arrived at layer `stop`, or at layers below it.
 
@@ -125,7 +128,7 @@ class Trace:
 
     def step(self, k: int, R: Array, masks: Masks, book: Book | None) -> tuple[Array, ...]:
         """Carry relevance of the output of layer `k`, masked, to its inputs."""
-        kept = R * masks[k].astype(R.dtype) if k in masks else R
+        kept = masked(R, masks[k]) if k in masks else R
         R_in = self.pulls[k].parts(kept)
         if book is not None:
             book.enter(k, self.pulls[k], R, kept, R_in)
@@ -143,7 +146,7 @@ class Trace:
 
     def flow_batches(
         self,
-        start: Callable[[slice], tuple[Mapping[int, Array], Masks, Masks]],
+        start: Callable[[slice], tuple[Mapping[int, Array], Masks, Mapping[int, Array]]],
         batches: Iterable[slice],
         record: Iterable[int] = (),
         book: Book | None = None,
@@ -163,3 +166,19 @@ class Trace:
         relevances, recorded_parts = zip(*results, strict=True)
         layers = {k: np.concatenate([values[k] for values in recorded_parts]) for k in recorded_parts[0]}
         return np.concatenate(relevances), layers
+
+
+def masked(R: Array, mask: Array | Restriction) -> Array:
+    """Give what a condition leaves of the relevance R."""
+    return mask(R) if callable(mask) else R * mask.astype(R.dtype)
+
+
+def forward_only(layer: Layer, *inputs: Array) -> Pull:
+    """Compute a layer's output, where no relevance will be pulled through it."""
+    output = layer.apply(*inputs)
+    check_finite(output, layer)
+
+    def no_way_back(R_out: Array) -> Array:
+        raise ParameterError(f"{layer!r}: this trace ends above it")
+
+    return Pull(output, no_way_back)

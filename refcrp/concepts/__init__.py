@@ -1,0 +1,1 @@
+"""What the channels mean: reference samples, pictures, graphs, measures, built on LRP and CRP."""
