@@ -138,6 +138,10 @@ class ConceptAtlas:
             )
         return draw(self, tiles, path)
 
+    def __repr__(self) -> str:
+        concepts = ", ".join(map(str, self.ranking()[0]))
+        return f"ConceptAtlas({self.layer!r}, {len(self.labels)} regions; concepts {concepts or 'none'})"
+
 
 def concept_atlas(
     lrp: LRP,

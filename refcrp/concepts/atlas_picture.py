@@ -29,7 +29,7 @@ OTHERS = "#888888"
 OPACITY = 0.12, 0.75  # of a region with hardly any relevance, and of the one with most
 LIGHTER = 0.45  # how far the image is moved towards white: colours do not show on black
 READABLE = 0.025  # of the image's larger side: the room that a number needs around it
-SIDE, MARGIN, HEAD, ROW, TILE, SWATCH, TEXT = 4.6, 0.12, 0.42, 0.34, 0.52, 0.22, 1.25  # inches
+SIDE, MARGIN, HEAD, ROW, TILE, SWATCH, TEXT = 4.6, 0.12, 0.42, 0.4, 0.52, 0.22, 1.25  # inches
 LETTERS = 12  # of the layer's name
 BOX = {"boxstyle": "round,pad=0.18", "fc": "white", "ec": "none", "alpha": 0.85}
 
@@ -126,7 +126,10 @@ def numbers(concepts: Array) -> Iterator[tuple[float, float, str]]:
         for piece in range(1, count + 1):
             depth = ndimage.distance_transform_edt(np.pad(pieces == piece, 1))[1:-1, 1:-1]
             if depth.max() >= READABLE * max(concepts.shape):
-                y, x = np.argwhere(depth == depth.max()).mean(axis=0)
+                deepest = np.argwhere(depth == depth.max())
+                y, x = middle = deepest.mean(axis=0)
+                if depth[round(y), round(x)] < depth.max():  # it lies between two of them
+                    y, x = deepest[np.abs(deepest - middle).sum(axis=1).argmin()]
                 yield float(x), float(y), str(concept)
 
 
@@ -141,8 +144,8 @@ def draw_legend(page: Axes, atlas: ConceptAtlas, tiles: Tiles | None, x: float, 
         page.add_patch(
             Rectangle((x, middle - SWATCH / 2), SWATCH, SWATCH, fc=colour, ec="black", linewidth=0.6)
         )
-        words = f"{name}\n{part}" if tiles else f"{name}  {part}"
-        page.text(x + SWATCH + MARGIN, middle, words, fontsize=8, va="center", parse_math=False)
+        words = x + SWATCH + MARGIN, middle, f"{name}\n{part}"
+        page.text(*words, fontsize=8, va="center", parse_math=False)
         for column, tile in enumerate(tiles[k] if tiles and k < len(tiles) else ()):
             left = x + SWATCH + TEXT + MARGIN + column * TILE
             small = axes_at(page, left, middle - 0.47 * TILE, 0.94 * TILE, 0.94 * TILE)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+import warnings
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import replace
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -72,7 +75,7 @@ def pending(targets: Array, shard: tuple[int, int], batch_size: int) -> list[Ind
 
 def results_of(
     scorer: Scorer, data: Data, batches: Sequence[Indices], workers: int | None, client: Any
-) -> Iterator[Scores]:
+) -> Generator[Scores, None, None]:
     """Score batches, in any order: here, in `workers` processes, or by a Dask `client`."""
     if client is None and workers is None:
         return (scorer(data.batch(ids)) for ids in batches)
@@ -87,8 +90,17 @@ WORKER: list[Scorer] = []  # of a worker process: what it got when it started
 
 
 def start_worker(scorer: Scorer) -> None:
-    """Keep what all batches need."""
+    """Keep what all batches need, and end when the process that started this one does."""
     WORKER[:] = [scorer]
+    Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """Wait for the parent; it may be killed, and cannot tell."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def work(batch: Batch) -> Scores:
@@ -96,7 +108,9 @@ def work(batch: Batch) -> Scores:
     return WORKER[0](batch)
 
 
-def in_processes(scorer: Scorer, data: Data, batches: Sequence[Indices], workers: int) -> Iterator[Scores]:
+def in_processes(
+    scorer: Scorer, data: Data, batches: Sequence[Indices], workers: int
+) -> Generator[Scores, None, None]:
     """Let processes on this machine score the batches."""
     with (
         children_on_one_thread(),
@@ -117,22 +131,32 @@ def in_processes(scorer: Scorer, data: Data, batches: Sequence[Indices], workers
             pool.shutdown(cancel_futures=True)
 
 
-def on_dask(scorer: Scorer, data: Data, batches: Sequence[Indices], client: Any) -> Iterator[Scores]:
+def itself(scorer: Scorer) -> Scorer:
+    """Give the scorer, which Dask then passes from worker to worker."""
+    return scorer
+
+
+def on_dask(
+    scorer: Scorer, data: Data, batches: Sequence[Indices], client: Any
+) -> Generator[Scores, None, None]:
     """Let a Dask cluster score the batches; it gives those of a lost worker to another one."""
     try:
         from distributed import as_completed  # noqa: PLC0415 - optional
     except ImportError as error:
         raise MissingDependencyError("client= needs Dask: pip install 'refcrp[dask]'") from error
-    shared = client.scatter(scorer, broadcast=True)
     waiting = iter(batches)
 
-    def submit(count: int) -> list[Any]:
+    def submit(in_work: int) -> list[Any]:
+        room = AHEAD * max(1, sum(client.nthreads().values())) - in_work  # workers come and go
         return [
             client.submit(Scorer.__call__, shared, data.batch(ids), pure=False)
-            for ids in islice(waiting, count)
+            for ids in islice(waiting, max(0, room))
         ]
 
-    running = as_completed(submit(AHEAD * max(1, sum(client.nthreads().values()))))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sending large graph")  # the network's weights, once
+        shared = client.submit(itself, scorer, pure=False)  # not scattered: Dask repeats a task that is lost
+    running = as_completed(submit(0))
     for future in running:
         yield future.result()
-        running.update(submit(1))
+        running.update(submit(running.count()))

@@ -1,4 +1,4 @@
-"""Explanations compared with the prototypes of their classes: how ordinary they are, and in what they differ."""
+"""Explanations compared with the prototypes of their classes: how ordinary they are, and what differs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from refcrp.arrays import Array
 from refcrp.checks import as_integer
 from refcrp.concepts.vectors import ConceptVectors
-from refcrp.errors import FeatureError, ParameterError, ShapeError
+from refcrp.errors import ArrayTypeError, FeatureError, ParameterError, ShapeError
 from refcrp.selection import Indices
 
 if TYPE_CHECKING:
     from refcrp.concepts.prototypes import Prototypes
 
-__all__ = ["PrototypeComparison", "compare", "distances"]
+__all__ = ["PrototypeComparison", "as_floats", "compare", "distances"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +83,17 @@ def distances(values: Array, means: Array) -> Array:
     return np.stack([np.linalg.norm(values - mean, axis=1) for mean in means], axis=1)
 
 
-def compare(prototypes: Prototypes, vectors: ConceptVectors, values: Array) -> PrototypeComparison:
-    """Compare vectors, the same as float64 in `values`, with prototypes; as `Prototypes.compare`."""
+def as_floats(vectors: ConceptVectors) -> Array:
+    """Give vectors in the type in which mixtures are fitted."""
+    if vectors.vectors.dtype == object:
+        raise ArrayTypeError("prototypes are estimated in floats; give vectors that are no exact fractions")
+    return vectors.vectors.astype(np.float64)
+
+
+def compare(prototypes: Prototypes, vectors: ConceptVectors) -> PrototypeComparison:
+    """Compare vectors with prototypes; as `Prototypes.compare`."""
     check_comparable(prototypes, vectors)
-    targets = vectors.targets
+    values, targets = as_floats(vectors), vectors.targets
     likelihoods = np.stack([m.score_samples(values) for m in prototypes.mixtures.values()], axis=1)
     place = np.searchsorted(prototypes.classes, targets)
     own = np.take_along_axis(likelihoods, place[:, None], axis=1)[:, 0]

@@ -14,23 +14,25 @@ from refcrp.concepts.sources import Data
 from refcrp.errors import ReferenceFileError
 from refcrp.lrp import LRP
 
-__all__ = ["analyzer_settings", "check_same", "described", "differences", "settings_of"]
+__all__ = ["analyzer_settings", "check_same", "described", "described_request", "differences"]
 
 
-def settings_of(scorer: Scorer, data: Data, *, n: int, neurons: int, threads: str) -> dict[str, Any]:
+def described_request(
+    scorer: Scorer, data: Data, *, n: int, neurons: int, counts: Mapping[str, int], threads: str
+) -> dict[str, Any]:
     """Describe everything on which the result depends."""
     names = scorer.lrp.model.names
     return analyzer_settings(scorer.lrp) | {
         "layers": {
             names[k]: described(concept) for k, concept in zip(scorer.layers, scorer.concepts, strict=True)
         },
+        "concepts": dict(counts),
         "abs_norm": scorer.abs_norm,
         "per_class": scorer.per_class,
         "targets": described(scorer.targets.choice),
         "max_targets": scorer.targets.most,
         "n": n,
         "neurons": neurons,
-        "groups": neurons if scorer.per_class else 1,
         "samples explained together": scorer.chunk,
         "threads of BLAS": threads,
         "data": data.described(),

@@ -20,10 +20,10 @@ import numpy as np
 
 from refcrp.arrays import Array, freeze
 from refcrp.checks import as_integer, check_number
-from refcrp.concepts.comparison import PrototypeComparison, compare, distances
+from refcrp.concepts.comparison import PrototypeComparison, as_floats, compare, distances
 from refcrp.concepts.prototypes_picture import draw
 from refcrp.concepts.vectors import ConceptVectors
-from refcrp.errors import ArrayTypeError, FeatureError, MissingDependencyError, ParameterError
+from refcrp.errors import FeatureError, MissingDependencyError, ParameterError
 from refcrp.lrp import LRP
 from refcrp.selection import Indices
 
@@ -102,6 +102,11 @@ class Prototypes:
             If scikit-learn is not installed.
         ParameterError
             If a class has fewer vectors that differ than prototypes, or only one.
+
+        Notes
+        -----
+        A covariance needs more vectors than there are concepts. With fewer it rests on `regularization`, and
+        every explanation that was not fitted looks like an outlier.
         """
         if not isinstance(vectors, ConceptVectors):
             raise ParameterError(f"Prototypes.fit: expected concept vectors, got {vectors!r:.100}")
@@ -162,7 +167,7 @@ class Prototypes:
         ParameterError, ShapeError
             If they are of another layer or have other concepts, or of a class that has no prototypes.
         """
-        return compare(self, vectors, as_floats(vectors))
+        return compare(self, vectors)
 
     def draw(
         self,
@@ -214,13 +219,6 @@ class Prototypes:
     def __repr__(self) -> str:
         k = len(self.means[self.classes[0]])
         return f"Prototypes({self.vectors.layer!r}, {k} for each of the classes {self.classes})"
-
-
-def as_floats(vectors: ConceptVectors) -> Array:
-    """Give vectors in the type in which mixtures are fitted."""
-    if vectors.vectors.dtype == object:
-        raise ArrayTypeError("prototypes are estimated in floats; give vectors that are no exact fractions")
-    return vectors.vectors.astype(np.float64)
 
 
 def check_enough(values: Array, per_class: int, label: int) -> None:

@@ -22,25 +22,27 @@ if TYPE_CHECKING:
 __all__ = ["page"]
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70em; margin: 1.5em auto; padding: 0 1em; color: #222;
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 74em; margin: 1.5em auto; padding: 0 1em; color: #222;
   background: #fff; }
 h1 { font-size: 1.9em; line-height: 1.2; margin: 0 0 .3em; }
-h2 { font-size: 1.15em; line-height: 1.3; margin: 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.15em; line-height: 1.3; margin: 0; }
 h3 { font-size: 1em; margin: 0 0 .2em; }
 p { margin: .3em 0; } small, figcaption, .note { color: #666; font-weight: normal; }
-h2 small { display: block; font-size: .8em; } .note, figcaption, h3 small { font-size: .87em; }
+h2 small { display: block; overflow-wrap: anywhere; } h2 small, h3 small, .note, figcaption { font-size: 13px; }
 figure { margin: 0; } img { display: block; image-rendering: pixelated; border: 1px solid #ccc;
-  box-sizing: border-box; object-fit: contain; }
-header, section { display: flex; flex-wrap: wrap; gap: 1em 1.6em; align-items: center; padding: 1em 0; }
-header { align-items: end; } header div { flex: 1 1 20em; } header img { width: 11em; height: 11em; }
-section { border-top: 1px solid #ccc; break-inside: avoid; }
-.concept { display: flex; gap: 1em; align-items: center; width: 14.5em; } .concept div { flex: 1; }
-.concept img { width: 7em; height: 7em; }
-.samples div { display: flex; flex-wrap: wrap; gap: .4em; } .samples img { width: 4.4em; height: 4.4em; }
-.samples figcaption { text-align: center; }
-.bar { background: #e8e8e8; height: .4em; margin-top: .3em; } .bar i { display: block; height: 100%; }
+  box-sizing: border-box; width: 100%; height: auto; }
+header { display: flex; flex-wrap: wrap; gap: 1em 1.5em; align-items: center; padding-bottom: 1em; }
+header figure { flex: 0 1 11em; min-width: 9em; } header div { flex: 1 1 22em; }
+section { display: grid; grid-template-columns: 15em repeat(2, minmax(0, 1fr)); gap: .6em 1.8em;
+  align-items: center; border-top: 1px solid #ccc; padding: 1em 0; break-inside: avoid; }
+.concept { display: grid; grid-template-columns: 6.8em 1fr; gap: 1em; align-items: center; }
+.samples div { display: flex; flex-wrap: wrap; gap: .35em; }
+.samples figure { flex: 1 1 2.8em; max-width: 6em; } .samples figcaption { text-align: center; }
+.bar { background: #e8e8e8; height: .4em; margin-top: .3em; max-width: 20em; } .bar i { display: block; height: 100%; }
 .for { background: #b2182b; } .against { background: #2166ac; }
-@media print { body { font-size: 10px; margin: 0; max-width: none; } * { print-color-adjust: exact; } }
+@media screen and (max-width: 56em) { section { display: block; } .samples { margin-top: .6em; } }
+@media print { body { font-size: 10px; margin: 0; max-width: none; } * { print-color-adjust: exact; }
+  h2 small, h3 small, .note, figcaption { font-size: 9px; } }
 """
 
 

@@ -14,6 +14,8 @@ __all__ = ["INPUT", "LRP", "NAMES", "facts", "footnote", "how_to_read", "title"]
 INPUT, LRP = "input", "LRP: where"
 NAMES = {"relevance": ("RelMax", "by relevance"), "activation": ("ActMax", "by activation")}
 
+OTHER = {"model": "weights", "dialect": "conventions", "relevance starts at one": "scale of relevance"}
+
 
 def title(report: Report) -> str:
     """Give the question that the card answers."""
@@ -50,4 +52,6 @@ def footnote(report: Report) -> str:
     """Say what has to be known about the reference samples, if anything."""
     if not report.differs:
         return ""
-    return f"The reference samples were found with another {' and another '.join(report.differs)}."
+    return (
+        f"The reference samples were found with other {', '.join(OTHER.get(d, d) for d in report.differs)}."
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from refcrp.checks import as_flag, as_integer
 from refcrp.concept import ChannelConcept, Concept
-from refcrp.concepts.fingerprint import settings_of
+from refcrp.concepts.fingerprint import described_request
 from refcrp.concepts.scoring import Scorer, chunk_size
 from refcrp.concepts.sources import Data
 from refcrp.concepts.store import Contents
@@ -18,7 +18,7 @@ from refcrp.concepts.targets import UNSEEN, as_targets
 from refcrp.errors import ParameterError, ShapeError
 from refcrp.lrp import LRP, layer_indices
 
-__all__ = ["as_shard", "empty_contents", "scorer_for"]
+__all__ = ["as_shard", "empty_contents", "scorer_for", "settings_for"]
 
 
 def scorer_for(
@@ -55,18 +55,26 @@ def scorer_for(
     )
 
 
-def empty_contents(scorer: Scorer, data: Data, n: int, threads: str) -> Contents:
-    """Give tables that no sample is in yet."""
-    shapes = scorer.lrp.model.shapes_for(data.read(np.zeros(1, dtype=np.intp)).images.shape[1:])
+def settings_for(scorer: Scorer, data: Data, n: int, threads: str) -> dict[str, Any]:
+    """Describe what was asked for, and how large the tables are."""
+    model = scorer.lrp.model
+    shapes = model.shapes_for(data.read(np.zeros(1, dtype=np.intp)).images.shape[1:])
     if len(shapes[-1]) != 1:
         raise ShapeError(f"the model's output has shape {shapes[-1]}, expected (neurons,)")
-    neurons = int(shapes[-1][0] or 0)
-    settings = settings_of(scorer, data, n=n, neurons=neurons, threads=threads)
-    tables = []
+    counts = {}
     for layer, concept in zip(scorer.layers, scorer.concepts, strict=True):
-        zeros = np.zeros((1, *(size or 1 for size in shapes[layer])), scorer.lrp.model.dtype)
-        tables.append(empty_entries(settings["groups"], len(KINDS), concept.scores(zeros).shape[1], n))
-    targets = np.full((len(data), scorer.targets.most), UNSEEN, dtype=np.int32)
+        zeros = np.zeros((1, *(size or 1 for size in shapes[layer])), model.dtype)
+        counts[model.names[layer]] = concept.scores(zeros).shape[1]
+    return described_request(
+        scorer, data, n=n, neurons=int(shapes[-1][0] or 0), counts=counts, threads=threads
+    )
+
+
+def empty_contents(settings: Mapping[str, Any]) -> Contents:
+    """Give tables that no sample is in yet."""
+    groups = settings["neurons"] if settings["per_class"] else 1
+    tables = (empty_entries(groups, len(KINDS), k, settings["n"]) for k in settings["concepts"].values())
+    targets = np.full((settings["data"]["samples"], settings["max_targets"]), UNSEEN, dtype=np.int32)
     return Contents(settings, targets, tuple(tables))
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from refcrp.arrays import Array
-from refcrp.concepts.tables import ENTRY
+from refcrp.concepts.tables import ENTRY, KINDS
 from refcrp.errors import ReferenceFileError
 from refcrp.selection import Indices
 
@@ -240,11 +240,11 @@ def checked(path: Path, file: Any, get: Any) -> tuple[Contents, Journal]:
                 f"{path}: format version {file.attrs['version']}, this refcrp reads version {VERSION}"
             )
         settings = json.loads(file["settings"][()].tobytes())
-        groups, n, samples = settings["groups"], settings["n"], settings["data"]["samples"]
-        layers: Sequence[Any] = [file[f"layers/{k:04d}"] for k in range(len(settings["layers"]))]
+        groups = settings["neurons"] if settings["per_class"] else 1
+        shape = (groups, len(KINDS), None, settings["n"])
         expected: list[tuple[Any, tuple[Any, ...], Any]]
-        expected = [(file["targets"], (samples, settings["max_targets"]), "<i4")]
-        expected += [(layer, (groups, *layer.shape[1:3], n), ENTRY) for layer in layers]
+        expected = [(file["targets"], (settings["data"]["samples"], settings["max_targets"]), "<i4")]
+        expected += [(file[f"layers/{k:04d}"], shape, ENTRY) for k in range(len(settings["layers"]))]
         expected += [(file["journal/seal"], (4,), "<i8"), (file["journal/room"], (None,), "u1")]
         for dataset, shape, dtype in expected:
             fits = len(shape) == dataset.ndim and all(

@@ -23,7 +23,7 @@ from zennit.composites import EpsilonPlus, EpsilonPlusFlat
 
 import refcrp as rc
 
-np.int = int  # which crp.helper still uses
+vars(np)["int"] = int  # which crp.helper still uses
 
 FILE = Path(__file__).with_name("zennit_crp_references.h5")
 LAYERS = ("conv1", "conv2")

@@ -55,6 +55,10 @@ def test_borders_and_numbers():
     assert list(numbers(labels)) == [(0.5, 0.5, "3"), (2.0, 0.5, "5")]
     apart = np.array([[2, -1, 2]])
     assert list(numbers(apart)) == [(0.0, 0.0, "2"), (2.0, 0.0, "2")]
+    bent = np.array([[4, 4, 4], [4, 7, 7], [4, 7, 7]])
+    assert list(numbers(bent)) == [(1.0, 0.0, "4"), (1.5, 1.5, "7")]
+    two_rooms = np.array([[1, 1, 1, 0, 1, 1, 1], [1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 1, 1, 1]])
+    assert (1.0, 1.0, "1") in list(numbers(two_rooms))
     thin = np.zeros((100, 100), dtype=int)
     thin[:, 50] = 1
     assert [text for _, _, text in numbers(thin)] == ["0", "0"]

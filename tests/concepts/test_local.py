@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import refcrp as rc
@@ -43,6 +43,7 @@ def test_by_hand():
     assert (both.layer, both.selected.tolist()) == ("ab", [0])
 
 
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), layer=st.sampled_from(["conv1", "conv2", "dense1"]))
 def test_against_one_explanation_a_channel(seed, layer):
     rng = np.random.default_rng(seed)
@@ -88,6 +89,15 @@ def test_given_back_to_crp(small_model, small_input):
     e = rc.CRP(lrp, "conv2", rc.GivenFeatures(local.channels))(small_input)
     inside = e.relevance.sum(axis=1)[:, HALF].sum(axis=1).reshape(2, 4)
     np.testing.assert_allclose(local.relevance, inside)
+
+
+def test_float32_is_summed_in_float64(small_model, small_input):
+    lrp = rc.LRP(small_model.astype(np.float32), rc.EpsilonPlus())
+    x = small_input[:1].astype(np.float32)
+    local = rc.local_concepts(lrp, x, "conv2", HALF, n=6)
+    e = rc.CRP(lrp, "conv2", rc.GivenFeatures(local.channels))(x)
+    inside = e.relevance.astype(np.float64).sum(axis=1)[:, HALF].sum(axis=1)
+    np.testing.assert_allclose(local.relevance[:, 0], inside, rtol=1e-12)
 
 
 def test_few_conditions_at_a_time(small_model, small_input, monkeypatch):

@@ -2,6 +2,10 @@
 
 import functools
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,13 +31,15 @@ def fails_on(label, scores, given):
     return given
 
 
-def dies_once(marker, scores, given):
-    """A target whose worker dies, the first time."""
-    try:
-        os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        return given
-    os._exit(9)
+def dies_twice(folder, scores, given):
+    """A target whose worker dies, the first two times: both workers, so that none has what it was given."""
+    for marker in ("first", "second"):
+        try:
+            os.close(os.open(f"{folder}/{marker}", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            continue
+        os._exit(9)
+    return given
 
 
 def test_worker_processes_give_the_same_bits(tmp_path, monkeypatch):
@@ -62,6 +68,47 @@ def test_an_error_in_a_worker_is_raised_here_and_the_file_can_be_continued(tmp_p
     assert found.explained % 4 == 0
 
 
+PARENT = """
+import functools, sys
+sys.path.insert(0, sys.argv[1])
+import refcrp as rc, reference_nets as nets, test_reference_workers as tests
+tests.collect(path=sys.argv[2] + "/refs.h5", workers=2, targets=functools.partial(tests.slowly, sys.argv[2]))
+"""
+
+
+def slowly(folder, scores, given):
+    """A target that takes its time; leaves the worker's process id."""
+    (Path(folder) / f"{os.getpid()}.pid").touch()
+    time.sleep(0.05)
+    return given
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    here = str(Path(__file__).parent)
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, here, str(tmp_path)])
+    wait_for(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
+    parent.kill()
+    parent.wait()
+    workers = [path.stem for path in tmp_path.glob("*.pid")]
+    wait_for(lambda: not any(is_running(worker) for worker in workers))
+    assert not rc.ReferenceSamples.open(tmp_path / "refs.h5").complete
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def is_running(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_a_thread_setting_that_differs_is_named(monkeypatch):
     monkeypatch.setattr(threads.importlib.util, "find_spec", lambda name: None)
     for name in threads.VARIABLES:
@@ -75,15 +122,22 @@ def test_a_thread_setting_that_differs_is_named(monkeypatch):
 def test_environment_comes_back(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with pytest.raises(ZeroDivisionError), threads.children_on_one_thread():
-        assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
-        raise ZeroDivisionError
+    inside = []
+
+    def fail():
+        with threads.children_on_one_thread():
+            inside.extend(os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert inside == ["1", "1"]
     assert os.environ["OMP_NUM_THREADS"] == "3"
     assert "MKL_NUM_THREADS" not in os.environ
 
 
 @pytest.mark.filterwarnings("default")  # Dask's own, when processes die
-def test_dask_with_a_worker_killed_in_the_middle(tmp_path, monkeypatch):
+def test_dask_with_workers_killed_in_the_middle(tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed", reason="needs refcrp[dask]")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     cluster = distributed.LocalCluster(
@@ -91,10 +145,10 @@ def test_dask_with_a_worker_killed_in_the_middle(tmp_path, monkeypatch):
     )
     with cluster, distributed.Client(cluster) as client:
         # What the tests import is not on the path of the workers.
-        client.run(lambda folder: __import__("sys").path.insert(0, folder), os.path.dirname(__file__))
-        targets = functools.partial(dies_once, str(tmp_path / "died"))
+        client.run(lambda folder: __import__("sys").path.insert(0, folder), str(Path(__file__).parent))
+        targets = functools.partial(dies_twice, str(tmp_path))
         found = collect(client=client, targets=targets, path=tmp_path / "refs.h5")
-    assert (tmp_path / "died").exists()
+    assert (tmp_path / "second").exists()
     assert found.complete
     assert all(
         a.tobytes() == b.tobytes()

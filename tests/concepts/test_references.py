@@ -1,6 +1,7 @@
 """Reference samples, against explaining sample by sample and sorting."""
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -135,6 +136,16 @@ def test_classes_are_ranked_by_the_mean_of_their_best(refs, data):
     assert refs.counts.tolist() == np.bincount(data[1], minlength=nets.CLASSES).tolist()
 
 
+def test_where_there_are_fewer_samples_all_are_given(data):
+    refs = rc.ReferenceSamples.collect(nets.small_lrp(), data, "first", n=COUNT + 9)
+    assert sorted(refs.top("first", 1).samples) == list(range(COUNT))
+    for label, count in enumerate(refs.counts):
+        top = refs.top("first", 1, "activation", label=label)
+        assert len(top) == len(top.samples) == len(top.scores) == count
+        assert np.isfinite(top.scores).all()
+        assert (data[1][top.samples] == label).all()
+
+
 def test_own_concepts(data):
     concept = rc.NeuronConcept()
     refs = rc.ReferenceSamples.collect(nets.small_lrp(), data, LAYERS, n=3, concepts={"second": concept})
@@ -162,7 +173,7 @@ def rounded():
 def test_shards_and_batch_sizes_make_no_difference(rounded, cuts, batch_size, overlap, rng):
     data = nets.small_data(COUNT, np.float32)
     edges = [0, *sorted(cuts), COUNT]
-    shards = list(zip(edges, edges[1:], strict=False))
+    shards = list(itertools.pairwise(edges))
     if overlap:
         shards.append((0, COUNT // 2))
     parts = [
@@ -308,6 +319,10 @@ def test_wrong_arguments(data, change, error):
 def test_wrong_questions(refs, data):
     with pytest.raises(errors.UnknownLayerError, match="did you mean 'second'"):
         refs.top("secnd", 0)
+    assert refs.top(2, 0).samples.tolist() == refs.top("second", 0).samples.tolist()
+    for layer in (1, 9, None):
+        with pytest.raises(errors.UnknownLayerError, match="first, second"):
+            refs.top(layer, 0)
     for wrong in ({"channel": 5}, {"channel": 0, "label": 4}):
         with pytest.raises(errors.FeatureError):
             refs.top("second", **wrong)
