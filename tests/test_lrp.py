@@ -1,3 +1,4 @@
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
 from fractions import Fraction
@@ -278,6 +279,32 @@ def test_a_trace_can_be_pulled_back_from_any_layer(small_model, small_input):
         trace.pull(R, at="conv3")
     with pytest.raises(ShapeError, match=r"relevance of layer 'conv1': got shape"):
         trace.pull(R, at="conv1")
+
+
+def test_a_trace_may_end_at_a_layer(small_model, small_input):
+    lrp = rc.LRP(small_model, rc.EpsilonPlus())
+    k = small_model.index("conv2")
+    e = lrp(small_input, output=1, record=["conv1", "conv2"])
+    trace = lrp.trace(small_input, down_to=k)
+    for layer in "conv1", "conv2":
+        np.testing.assert_allclose(
+            trace.outputs[small_model.index(layer)], e.activations[layer], rtol=1e-12, atol=1e-12
+        )
+    seed = lrp.seed(trace, [e.selected[:, None]])[0]
+    np.testing.assert_allclose(trace.pull(seed, down_to=k)[0], e.relevances["conv2"], rtol=1e-12, atol=1e-12)
+    with pytest.raises(ParameterError, match="this trace ends above it"):
+        trace.pull(seed)
+
+
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_a_pickled_analyzer_gives_the_same(small_model, small_input, name):
+    lrp = rc.LRP(small_model, COMPOSITES[name], dialect="zennit", threads=1, normalize_output_relevance=False)
+    again = pickle.loads(pickle.dumps(lrp))
+    np.testing.assert_array_equal(again(small_input).relevance, lrp(small_input).relevance)
+    assert repr(again) == repr(lrp)
+    assert (again.threads, again.normalize_output_relevance) == (1, False)
+    exactly = pickle.loads(pickle.dumps(rc.LRP(small_model, dtype="longdouble")))
+    assert exactly(small_input).relevance.dtype == np.longdouble
 
 
 def test_print(small_model, small_input):

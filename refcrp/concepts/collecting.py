@@ -36,7 +36,7 @@ def collect_into(contents: Contents, journal: Journal | None, results: Iterator[
         if scores.threads != contents.settings["threads of BLAS"]:
             raise ParameterError(
                 f"threads of BLAS: {scores.threads} in a worker, expected "
-                f"{contents.settings['threads of BLAS']}: install threadpoolctl, or set OMP_NUM_THREADS=1"
+                f"{contents.settings['threads of BLAS']}: pip install 'refcrp[references]', or set OMP_NUM_THREADS=1"
             )
         change = change_by(contents, scores)
         if journal is not None:

@@ -1,5 +1,8 @@
 """The same work done by refcrp and by a peer, as two functions to time."""
 
+import tempfile
+from pathlib import Path
+
 import networks
 import numpy as np
 from timing import Pair
@@ -84,6 +87,27 @@ def zennit_crp_vgg(channels, options):
     theirs = peer_zennit.crp_in_batches(model, peer_zennit.plus_flat(), x, neurons[0], layer, chosen)
     warm_up = (lambda: theirs(chosen[:8])) if channels > 8 else None
     return Pair(lambda: sum_over_channels(relevance()), theirs, peer_warm_up=warm_up, parts=channels)
+
+
+def zennit_crp_references(count, options):
+    """Reference samples of conv2, results on disk on both sides; times are for 1000 images.
+
+    Both give the scores of the best 40 by relevance, (40, channels). zennit-crp takes them before the ReLU, where
+    relevance is the same.
+    """
+    import peer_zennit
+
+    model, x, neurons = lenet_inputs(count)
+    lrp = rc.LRP(model, rc.EpsilonPlus(), dialect="zennit-crp")
+
+    def ours():
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "refs.h5"
+            refs = rc.ReferenceSamples.collect(lrp, (x, neurons), "conv2", path, n=40)
+        channels = range(refs.table("conv2").shape[2])
+        return np.stack([refs.top("conv2", channel).scores for channel in channels], axis=1)
+
+    return Pair(ours, peer_zennit.references(model, x, neurons, "conv2"), parts=count / 1000)
 
 
 # Against torch by hand, captum, the toolbox -------------------------------------------------------------------

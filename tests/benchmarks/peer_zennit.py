@@ -1,9 +1,13 @@
 """zennit and zennit-crp: relevance by hooks on torch modules."""
 
+import tempfile
+from pathlib import Path
+
+import numpy as np
 import torch
 from networks import torch_network
 from zennit.attribution import Gradient
-from zennit.composites import EpsilonGammaBox, EpsilonPlusFlat
+from zennit.composites import EpsilonGammaBox, EpsilonPlus, EpsilonPlusFlat
 
 STABILIZER = 1e-9  # as refcrp's; the default of zennit is 1e-6
 
@@ -67,3 +71,23 @@ def crp_in_batches(model, composite, x, neuron, layer, channels, batch_size=8):
         return torch.cat([part.heatmap.clone() for part in parts]).numpy()
 
     return explain
+
+
+def references(model, x, neurons, layer, batch_size=256):
+    """A function that collects reference samples, 40 of each channel: their scores (40, channels)."""
+    from crp.attribution import CondAttribution
+    from crp.concepts import ChannelConcept
+    from crp.visualization import FeatureVisualization
+
+    attribution = CondAttribution(torch_network(model))
+    data = [(torch.from_numpy(image), int(y)) for image, y in zip(x, neurons, strict=True)]
+
+    def collect():
+        with tempfile.TemporaryDirectory() as folder:
+            fv = FeatureVisualization(
+                attribution, data, {layer: ChannelConcept()}, abs_norm=False, path=folder
+            )
+            fv.run(EpsilonPlus(), 0, len(data), batch_size=batch_size)
+            return np.load(Path(folder) / "RelMax_sum_unnormed" / f"{layer}_rel.npy")
+
+    return collect

@@ -74,6 +74,13 @@ LENET_CRP = [
     )
     for batch, at_least, aim in ((1, 8, 15), (32, 6, 10))
 ]
+LENET_REFERENCES = by_pair(
+    "lenet-references/zennit-crp",
+    "LeNet-5 reference samples of conv2, 1000 images",
+    "zennit-crp",
+    partial(pairs.zennit_crp_references, 2048),
+    10,
+)
 VGG = [
     by_pair(
         "vgg-lrp/zennit",
@@ -190,7 +197,7 @@ MEMORY = Work(
     unit="MB",
 )
 IMPORT = Work("import", "import", "", measure_import)
-WORKS = (*LENET_LRP, *LENET_CRP, *VGG, *BY_HAND, *CONVOLUTIONS, *OTHERS, MEMORY, IMPORT)
+WORKS = (*LENET_LRP, *LENET_CRP, LENET_REFERENCES, *VGG, *BY_HAND, *CONVOLUTIONS, *OTHERS, MEMORY, IMPORT)
 
 
 def chosen_works(names):

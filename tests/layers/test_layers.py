@@ -1,5 +1,6 @@
 """One table over all layers, and what is special about each."""
 
+import pickle
 from dataclasses import FrozenInstanceError
 from fractions import Fraction
 
@@ -319,3 +320,15 @@ def test_object_arrays_become_fractions():
     for bad in np.nan, np.inf:
         with pytest.raises(NonFiniteError, match="NaN or an infinity"):
             rational.forward(np.array([[bad, 1]], dtype=object))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_pickled_layer_is_the_same_and_frozen(name):
+    layer, shape, _, _ = ALL[name]
+    x = np.random.default_rng(0).normal(size=(2, *shape))
+    expected = layer.forward(x)
+    again = pickle.loads(pickle.dumps(layer))
+    assert repr(again) == repr(layer)
+    np.testing.assert_array_equal(again.forward(x), expected)
+    assert again.arrays().keys() == layer.arrays().keys()
+    assert not any(array.flags.writeable for array in again.arrays().values())

@@ -1,0 +1,1 @@
+"""Names that zennit-crp imports."""
