@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import refcrp
-from refcrp.commands import conformance, explain, models
+from refcrp.commands import atlas, conformance, explain, models
 from refcrp.errors import RefcrpError
 
 __all__ = ["main"]
+
+STOPPED = 130  # by Ctrl-C, as shells have it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RefcrpError, OSError) as error:
         print(f"refcrp: error: {one_line(error)}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("refcrp: stopped", file=sys.stderr)
+        return STOPPED
     try:
         print(answer.text, flush=True)
     except BrokenPipeError:
@@ -54,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"refcrp {refcrp.__version__} ({refcrp.backend()})"
     )
     commands = parser.add_subparsers(title="commands", required=True)
-    for module in (explain, models, conformance):
+    for module in (explain, atlas, models, conformance):
         module.add(commands)
     commands.metavar = f"{{{','.join(commands.choices)}}}"
     return parser

@@ -11,6 +11,7 @@ NEEDED = {
     "refcrp_data/__init__.py",
     "refcrp_data/lenet5.h5",
     "refcrp_data/digits.h5",
+    "refcrp_data/lenet5_references.h5",
     "refcrp_data/conformance/vectors.h5",
 }
 

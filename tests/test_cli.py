@@ -11,7 +11,7 @@ from PIL import Image
 
 import refcrp as rc
 from refcrp import layers as L
-from refcrp.commands.explain import input_range
+from refcrp.commands.analyzer import input_range
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +29,9 @@ def test_explain_with_no_arguments(capsys, tmp_path):
     assert sum(line.startswith("conv2 ") for line in lines) == 5
     assert any(line.startswith("relevance   conv2 ") for line in lines)
     assert any(line.startswith("ledger      output 1.0000 = input ") for line in lines)
+    assert lines[-2] == "references  built-in, the best of 10,000 digits"
     assert lines[-1] == "picture     explanation.png"
-    assert (tmp_path / "explanation.png").stat().st_size > 10_000
+    assert (tmp_path / "explanation.png").stat().st_size > 50_000
 
 
 def test_explain_with_many_arguments(capsys, tmp_path, lenet5):
@@ -59,7 +60,9 @@ def test_explain_a_picture(capsys, digits):
 
 def test_a_model_that_ends_in_softmax_is_stripped(capsys, lenet5):
     rc.save_model(rc.Sequential([*lenet5, L.Softmax()]), "net.h5")
-    assert run(capsys, "explain", "--model", "net.h5")[1] == run(capsys, "explain")[1]
+    expected = run(capsys, "explain", "--no-references")
+    assert expected[0] == 0
+    assert run(capsys, "explain", "--model", "net.h5") == expected
 
 
 def test_layers_with_few_channels(capsys, lenet5):

@@ -1,8 +1,10 @@
 import h5py
 import numpy as np
+import pytest
 from refcrp_data import __file__ as data_package
 
 import refcrp as rc
+from refcrp.errors import ParameterError
 
 
 def test_digits(digits):
@@ -24,7 +26,7 @@ def test_lenet5_knows_the_digits(lenet5, digits):
 
 def test_files_say_where_they_are_from():
     folder = data_package.removesuffix("__init__.py")
-    for name in "lenet5.h5", "digits.h5":
+    for name in "lenet5.h5", "digits.h5", "lenet5_references.h5":
         with h5py.File(folder + name) as file:
             assert "MNIST" in file.attrs["source"]
             assert "Creative Commons" in file.attrs["licence"]
@@ -54,3 +56,51 @@ def test_concepts_are_different_strokes(lenet5, digits):
     first, second = e.relevance.reshape(2, 100, -1)
     cosine = (first * second).sum(axis=1) / np.linalg.norm(first, axis=1) / np.linalg.norm(second, axis=1)
     assert np.median(cosine) < 0.6
+
+
+@pytest.fixture(scope="module")
+def references():
+    return rc.load_references("lenet5")
+
+
+def test_references_are_of_all_channels_and_their_digits(references):
+    refs, (x, labels) = references
+    assert (refs.layers, refs.n, refs.complete) == (("conv1", "conv2"), 8, True)
+    assert x.dtype == np.float32
+    assert x.shape == (refs.explained, 1, 28, 28)
+    np.testing.assert_array_equal(np.rint(x * 255).astype(np.float32) / np.float32(255), x)
+    tops = [
+        refs.top(layer, channel, by, over=over)
+        for layer, channels in (("conv1", 6), ("conv2", 16))
+        for channel in range(channels)
+        for by in ("relevance", "activation")
+        for over in ("sum", "max")
+    ]
+    assert all(len(top) == 8 for top in tops)
+    for top in tops:
+        np.testing.assert_array_equal(labels[top.samples], top.targets)
+    assert set(np.concatenate([top.samples for top in tops])) == set(
+        range(len(x))
+    )  # none is there for nothing
+
+
+def test_references_are_what_the_model_says(references, lenet5):
+    refs, (x, labels) = references
+    e = rc.LRP(lenet5, rc.EpsilonPlus())(x, output=labels, record="conv2")
+    for by, values in ("relevance", e.relevances["conv2"]), ("activation", e.activations["conv2"]):
+        scores = values.sum(axis=(2, 3))
+        for channel in 0, 9, 15:
+            top = refs.top("conv2", channel, by)
+            np.testing.assert_allclose(scores[top.samples, channel], top.scores, rtol=1e-4)
+            assert np.sort(scores[:, channel])[-8] == pytest.approx(top.scores[-1], rel=1e-4)
+
+
+def test_references_fit_the_built_in_model(references, lenet5):
+    refs, data = references
+    made = rc.report(rc.LRP(lenet5, rc.EpsilonPlus()), data[0][:1], "conv2", refs=refs, data=data)
+    assert made.differs == ()
+
+
+def test_no_other_model_has_built_in_references():
+    with pytest.raises(ParameterError, match="no built-in model 'vgg'; there is lenet5"):
+        rc.load_references("vgg")

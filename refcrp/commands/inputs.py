@@ -14,7 +14,7 @@ from refcrp.images import read_image
 from refcrp.model import Model
 from refcrp.normalization import Normalization
 
-__all__ = ["add_input", "add_normalization", "normalization_of", "read_input"]
+__all__ = ["add_input", "add_normalization", "add_preparation", "normalization_of", "read_input"]
 
 DEFAULT_DIGIT = 45  # of the built-in ones; see `refcrp explain --digit`
 
@@ -28,6 +28,11 @@ def add_input(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--digit", type=int, metavar="I", help="built-in digit number I, 0 to 99, ten of each class"
     )
+    add_preparation(parser)
+
+
+def add_preparation(parser: argparse.ArgumentParser) -> None:
+    """Describe how a picture becomes the model's input."""
     parser.add_argument("--resize", action="store_true", help="scale the picture to the model's size")
     parser.add_argument(
         "--invert", action="store_true", help="black ink on white paper becomes white on black"

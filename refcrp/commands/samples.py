@@ -16,7 +16,7 @@ from refcrp.datasets import load_references
 from refcrp.errors import ParameterError
 from refcrp.normalization import Normalization
 
-__all__ = ["Prepare", "References", "add_references", "open_data", "read_references"]
+__all__ = ["DATA_HELP", "Prepare", "References", "add_references", "open_data", "read_references"]
 
 DATA_HELP = (
     "an HDF5 file with the datasets images and labels: images (n, height, width) or (n, channels, height, "

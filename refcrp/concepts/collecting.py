@@ -33,10 +33,11 @@ AHEAD = 2  # batches for each worker that have been handed out
 def collect_into(contents: Contents, journal: Journal | None, results: Iterator[Scores], steps: int) -> None:
     """Let results change the tables, one batch after the other."""
     for _, scores in zip(with_progress(list(range(steps)), "batches of samples"), results, strict=True):
-        if scores.threads != contents.settings["threads of BLAS"]:
+        expected = contents.settings["threads of BLAS"]
+        if scores.threads != expected:
             raise ParameterError(
-                f"threads of BLAS: {scores.threads} in a worker, expected "
-                f"{contents.settings['threads of BLAS']}: pip install 'refcrp[references]', or set OMP_NUM_THREADS=1"
+                f"threads of BLAS: {scores.threads} in a worker, expected {expected}: "
+                "pip install 'refcrp[references]', or set OMP_NUM_THREADS=1"
             )
         change = change_by(contents, scores)
         if journal is not None:

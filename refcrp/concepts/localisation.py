@@ -30,7 +30,7 @@ def mass_accuracy(relevance: Array | Explanation, mask: Array, *, pooling: Pooli
         Without channels; one for each sample, or one for all.
     pooling : "positive", "sum", "absolute" or "squared"
         How channels become R_p. Positive: summed, then max(0, ·), so that negative relevance counts neither
-        inside nor outside. Sum: summed with sign; the share can leave [0, 1]. Absolute: summed, then |·|.
+        inside nor outside. Sum: summed with sign; the share can leave [0, 1]. Absolute: summed, then ``|·|``.
         Squared: the sum of squares.
 
     Returns

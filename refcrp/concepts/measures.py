@@ -56,8 +56,8 @@ def sparseness(relevance: Array | Explanation, *, pooling: Pooling = "sum") -> A
 def complexity(relevance: Array | Explanation, *, pooling: Pooling = "sum") -> Array:
     """Entropy of the fractional contributions (Bhatt et al. 2020).
 
-    Relevance is pooled over channels; with p_i = |R_i| / Σ_j |R_j|, it is -Σ_i p_i ln p_i, natural logarithm,
-    0 ln 0 = 0. One pixel that has everything gives 0; P alike ln P.
+    Relevance is pooled over channels; with ``p_i = |R_i| / Σ_j |R_j|`` it is ``-Σ_i p_i ln p_i``, natural
+    logarithm, 0 ln 0 = 0. One pixel that has everything gives 0; P alike ln P.
 
     Parameters
     ----------

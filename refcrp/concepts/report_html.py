@@ -28,7 +28,8 @@ h1 { font-size: 1.9em; line-height: 1.2; margin: 0 0 .3em; }
 h2 { font-size: 1.15em; line-height: 1.3; margin: 0; }
 h3 { font-size: 1em; margin: 0 0 .2em; }
 p { margin: .3em 0; } small, figcaption, .note { color: #666; font-weight: normal; }
-h2 small { display: block; overflow-wrap: anywhere; } h2 small, h3 small, .note, figcaption { font-size: 13px; }
+h2 small { display: block; overflow-wrap: anywhere; }
+h2 small, h3 small, .note, figcaption { font-size: 13px; }
 figure { margin: 0; } img { display: block; image-rendering: pixelated; border: 1px solid #ccc;
   box-sizing: border-box; width: 100%; height: auto; }
 header { display: flex; flex-wrap: wrap; gap: 1em 1.5em; align-items: center; padding-bottom: 1em; }
@@ -38,7 +39,8 @@ section { display: grid; grid-template-columns: 15em repeat(2, minmax(0, 1fr)); 
 .concept { display: grid; grid-template-columns: 6.8em 1fr; gap: 1em; align-items: center; }
 .samples div { display: flex; flex-wrap: wrap; gap: .35em; }
 .samples figure { flex: 1 1 2.8em; max-width: 6em; } .samples figcaption { text-align: center; }
-.bar { background: #e8e8e8; height: .4em; margin-top: .3em; max-width: 20em; } .bar i { display: block; height: 100%; }
+.bar { background: #e8e8e8; height: .4em; margin-top: .3em; max-width: 20em; }
+.bar i { display: block; height: 100%; }
 .for { background: #b2182b; } .against { background: #2166ac; }
 @media screen and (max-width: 56em) { section { display: block; } .samples { margin-top: .6em; } }
 @media print { body { font-size: 10px; margin: 0; max-width: none; } * { print-color-adjust: exact; }
@@ -74,7 +76,7 @@ def head(report: Report) -> Iterator[str]:
     yield "<header>"
     yield figure(image(shown(picture), "the input"), INPUT)
     yield figure(image(coloured(report.heatmap), "the relevance of the input's pixels"), LRP)
-    lines = "<br>".join(escape(fact) for fact in facts(report))
+    lines = "<br>".join(escape(fact) for fact in facts(report, str(report.concepts.layer)))
     note = escape(how_to_read(report))
     yield f'<div><h1>{escape(title(report))}</h1><p>{lines}</p><p class="note">{note}</p></div>'
     yield "</header>"

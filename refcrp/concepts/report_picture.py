@@ -32,7 +32,7 @@ BETWEEN = 0.3  # RelMax and ActMax
 ROW = MAP + 0.16
 LABEL = 0.2  # height of the words above the input
 TITLES = 0.55  # height of the titles of the columns
-WORDS = 3.6  # width of what is written beside the input, at least
+WORDS = 4.6  # width of what is written beside the input, at least
 GREY, LINE = "0.4", "0.8"
 RED, BLUE = "#b2182b", "#2166ac"  # of the colour map
 
@@ -115,6 +115,12 @@ def wrapped(text: str, width: float, size: float) -> str:
     return textwrap.fill(text, int(width / (0.0078 * size)))
 
 
+def shortened(name: str, length: int) -> str:
+    """Leave letters out of the middle of a name that is too long."""
+    end = length // 2 + 1
+    return name if len(name) <= length else f"{name[: length - 1 - end]}…{name[-end:]}"
+
+
 def draw_head(paper: Paper, report: Report, words: float) -> None:
     """Draw the input, its LRP heatmap, and what is explained."""
     x, y = MARGIN, MARGIN
@@ -125,9 +131,11 @@ def draw_head(paper: Paper, report: Report, words: float) -> None:
     paper.show_map(x, y + LABEL, HEAD, report.heatmap)
     x += HEAD + 1.4 * MARGIN
     paper.write(x, y + LABEL - 0.03, title(report), 18, weight="bold")
-    paper.write(x, y + 0.58, "\n".join(facts(report)), 10, linespacing=1.5)
-    text = wrapped(how_to_read(report), words - 0.4 * MARGIN, 8.5)
-    paper.write(x, y + LABEL + HEAD, text, 8.5, color=GREY, va="bottom", linespacing=1.45)
+    room = words - 0.4 * MARGIN
+    lines = (wrapped(fact, room, 9.5) for fact in facts(report, shortened(str(report.concepts.layer), 15)))
+    paper.write(x, y + 0.56, "\n".join(lines), 9.5, linespacing=1.4)
+    text = wrapped(how_to_read(report), room, 8)
+    paper.write(x, y + LABEL + HEAD, text, 8, color=GREY, va="bottom", linespacing=1.4)
 
 
 def draw_titles(paper: Paper, counts: dict[str, int], y: float) -> None:
@@ -147,9 +155,7 @@ def draw_concept(paper: Paper, report: Report, counts: dict[str, int], k: int, y
     """Draw one row: the conditional heatmap, the share of relevance, the reference samples."""
     paper.show_map(MARGIN, y, MAP, report.heatmaps[k])
     x = MARGIN + MAP + 0.12
-    layer = str(report.concepts.layer)
-    layer = layer if len(layer) <= 15 else f"{layer[:6]}…{layer[-8:]}"
-    paper.write(x, y + 0.12, layer, 9, color=GREY)
+    paper.write(x, y + 0.12, shortened(str(report.concepts.layer), 15), 9, color=GREY)
     paper.write(x, y + 0.28, f"channel {report.channels[k]}", 11.5, weight="bold")
     paper.write(x, y + 0.56, report.shares[k], 10)
     part, room = report.parts[k], BESIDE - 0.12

@@ -22,14 +22,14 @@ def title(report: Report) -> str:
     return f"Why output {report.output}?"
 
 
-def facts(report: Report) -> tuple[str, str]:
+def facts(report: Report, layer: str) -> tuple[str, str]:
     """Say what is explained, and how much of it is on the card."""
     if report.prediction == report.output:
         prediction = "the highest: this is the prediction"
     else:
         prediction = f"the prediction is {report.prediction}"
     count, part = len(report.channels), sum(report.parts)
-    channels = f"{count} channel{'' if count == 1 else 's'} of {report.concepts.layer}"
+    channels = f"{count} channel{'' if count == 1 else 's'} of {layer}"
     whole = "" if np.isnan(part) else f", with {100 * part:.1f} % of its relevance"
     return f"score {report.score:.3f}, {prediction}", f"{channels}{whole}"
 

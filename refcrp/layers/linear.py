@@ -40,18 +40,18 @@ class LinearLayer(Layer):
 
     @abstractmethod
     def transpose(self, s: Array, weight: Array | None, input_shape: tuple[int, ...]) -> Array:
-        """Apply the adjoint, <linear(x), s> = <x, transpose(s)>.
+        """Apply the adjoint, ``<linear(x), s> = <x, transpose(s)>``.
 
         Parameters
         ----------
-        s : (..., batch, *output) array
+        s : (..., batch, output...) array
         weight : array or None
         input_shape : tuple of int
             That of x, batch axis included.
 
         Returns
         -------
-        (..., batch, *input) array
+        (..., batch, input...) array
         """
 
     def linear_map(self, weight: Array | None, bias: Array | None) -> LinearMap:

@@ -70,12 +70,12 @@ class SampleNorm(OwnRelevanceLayer):
         return replace(self, **dict.fromkeys(self.arrays()))
 
     def grouped(self, x: Array, sample: Lengths) -> Array:
-        """Give x (..., *sample) as (..., groups, values)."""
+        """Give ``x (..., *sample)`` as (..., groups, values)."""
         groups = self.group_count(sample)
         return x.reshape(*x.shape[: x.ndim - len(sample)], groups, math.prod(sample) // groups)
 
     def centre(self, x: Array, sample: Lengths) -> Array:
-        """x_i - mean(x) in every group of x (..., *sample): a linear map, and its own adjoint."""
+        """x_i - mean(x) in every group of ``x (..., *sample)``: a linear map, and its own adjoint."""
         values = self.grouped(x, sample)
         mean = values.sum(axis=-1, keepdims=True) / like(values.shape[-1], x)
         return np.asarray(values - mean).reshape(x.shape)

@@ -165,7 +165,8 @@ def test_pictures(card, tmp_path, name):
     card.save(tmp_path / name)
     assert (tmp_path / name).stat().st_size > 10_000
     if name == "card.png":
-        wide, high = Image.open(tmp_path / name).size
+        with Image.open(tmp_path / name) as picture:
+            wide, high = picture.size
         assert (wide, high) == tuple(np.rint(150 * card.figure().get_size_inches()))
 
 
