@@ -117,7 +117,7 @@ def image(pixels: Array, text: str) -> str:
     from matplotlib.image import imsave  # noqa: PLC0415 - imported where it is used
 
     file = io.BytesIO()
-    imsave(file, pixels, format="png")
+    imsave(file, np.rint(255 * pixels).astype(np.uint8), format="png")  # matplotlib would cut off fractions
     data = b64encode(file.getvalue()).decode()
     words = escape(text)
     return f'<img src="data:image/png;base64,{data}" alt="{words}" title="{words}">'
