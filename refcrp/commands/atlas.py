@@ -20,7 +20,6 @@ from refcrp.commands.analyzer import (
 )
 from refcrp.commands.answer import Answer
 from refcrp.commands.atlas_page import page
-from refcrp.commands.atlas_pictures import SHOWN, Work, explained, layers_shown
 from refcrp.commands.inputs import add_preparation, normalization_of, read_input
 from refcrp.commands.samples import DATA_HELP, open_data
 from refcrp.concepts.references import ReferenceSamples
@@ -36,6 +35,7 @@ from refcrp.tables import aligned
 __all__ = ["add"]
 
 STOPPED = 130  # the exit status of what Ctrl-C has stopped
+SHOWN = 12  # channels of a layer
 
 
 def add(commands: Any) -> None:
@@ -91,6 +91,8 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> Answer:
     """Collect reference samples, and write what they show into a folder."""
     require_matplotlib()
+    from refcrp.commands.atlas_pictures import Work, explained, layers_shown  # noqa: PLC0415 - loads scipy
+
     model = canonize(strip_softmax(load_model(options.model)))
     normalization = normalization_of(options, model)
     model = with_pixels(model, normalization)
@@ -120,7 +122,7 @@ def run(options: argparse.Namespace) -> Answer:
         )
     except KeyboardInterrupt:
         return Answer(stopped(path, len(data)), STOPPED)
-    work = Work(options, lrp, tuple(layers), data, refs)
+    work = Work(options, lrp, tuple(layers), data, refs, SHOWN)
     sections = [] if x is None else [explained(work, x, origin)]
     shown, grids = layers_shown(work)
     title = f"What the channels of {options.model} stand for"

@@ -22,10 +22,9 @@ from refcrp.concepts.report import report
 from refcrp.concepts.sources import Data
 from refcrp.lrp import LRP
 
-__all__ = ["SHOWN", "Work", "explained", "layers_shown"]
+__all__ = ["Work", "explained", "layers_shown"]
 
 WIDTH = (4, 3, 2)  # of attribution graphs
-SHOWN = 12  # channels of a layer
 CELLS = 8  # a side of an image's atlas
 
 
@@ -38,6 +37,7 @@ class Work:
     layers: tuple[int, ...]
     data: Data
     refs: ReferenceSamples
+    most: int  # channels of a layer to show, unless asked otherwise
 
     @property
     def samples(self) -> int:
@@ -85,7 +85,7 @@ def pick_channels(work: Work, layer: str) -> list[int]:
     count = work.refs.table(layer).shape[2]
     scores = [work.refs.top(layer, channel, n=work.samples).scores for channel in range(count)]
     means = np.array([score.mean() if len(score) else -np.inf for score in scores])
-    best = np.argsort(-means, kind="stable")[: work.options.top or min(SHOWN, count)]
+    best = np.argsort(-means, kind="stable")[: work.options.top or min(work.most, count)]
     return [int(channel) for channel in best]
 
 

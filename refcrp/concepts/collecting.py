@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from multiprocessing import get_context, parent_process
@@ -109,6 +111,19 @@ def work(batch: Batch) -> Scores:
     return WORKER[0](batch)
 
 
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Hold Ctrl-C back; processes that are started inside never see it, as it is for their parent to act."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def in_processes(
     scorer: Scorer, data: Data, batches: Sequence[Indices], workers: int
 ) -> Generator[Scores, None, None]:
@@ -122,7 +137,9 @@ def in_processes(
         try:
             while True:
                 for ids in islice(waiting, AHEAD * workers - len(running)):
-                    running.add(pool.submit(work, data.batch(ids)))
+                    batch = data.batch(ids)
+                    with interrupts_wait():  # the first batch starts the processes
+                        running.add(pool.submit(work, batch))
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)

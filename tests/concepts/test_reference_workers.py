@@ -2,6 +2,7 @@
 
 import functools
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import reference_nets as nets
 import refcrp as rc
 from refcrp import errors
 from refcrp.concepts import threads
+from refcrp.concepts.collecting import interrupts_wait
 
 COUNT = 30
 
@@ -160,3 +162,14 @@ def test_without_dask_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     with pytest.raises(errors.MissingDependencyError, match=r"refcrp\[dask\]"):
         collect(client=object())
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals cannot be held back on Windows")
+def test_workers_do_not_see_ctrl_c():
+    """It is for the process that started them to stop; else each of them would say so at length."""
+    blocked = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    asked = [sys.executable, "-c", blocked]
+    with interrupts_wait():
+        inside = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    outside = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert (inside.strip(), outside.strip()) == ("True", "False")
