@@ -33,6 +33,14 @@ def strip_softmax(model: Model) -> Model:
     ------
     ModelError
         If nothing is left.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> strip_softmax(rc.Sequential([rc.layers.Dense([[2, 1], [0, 1]]), rc.layers.Softmax()]))
+    Sequential([
+      Dense(2 => 2, name='dense1'),
+    ])
     """
     end = len(model) - 1
     last = model[end]
@@ -94,6 +102,13 @@ def canonize(model: Model) -> Model:
     -------
     Model
         Computes the same, up to rounding; folded layers keep the name of the one they went into.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> model = rc.Sequential([rc.layers.Dense([[2.0, 1.0]], [1.0], name="dense"), rc.layers.Scale([3.0])])
+    >>> len(canonize(model)), canonize(model)["dense"].weight, canonize(model)["dense"].bias
+    (1, array([[6., 3.]]), array([3.]))
     """
     canonized: Model | None = split_norms(model)
     while canonized is not None:

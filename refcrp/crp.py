@@ -51,6 +51,15 @@ class CRP:
     ------
     UnknownLayerError
         If the model has no such layer.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> model = rc.load_model("lenet5")
+    >>> x, labels = rc.load_digits()
+    >>> e = CRP(LRP(model, rc.EpsilonPlus()), "conv2", rc.TopNFeatures(3))(x[:2])
+    >>> e.relevance.shape, e.features.tolist()
+    ((6, 1, 28, 28), [[11, 11], [3, 3], [9, 8]])
     """
 
     lrp: LRP

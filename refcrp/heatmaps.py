@@ -66,6 +66,14 @@ def heatmap(
         If the relevance is not that of images.
     MissingDependencyError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> x, labels = rc.load_digits()
+    >>> figure = heatmap(rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())(x[:2]))
+    >>> len(figure.axes)  # input and heatmap, for two samples
+    4
     """
     if not isinstance(explanation, Explanation):
         raise ParameterError(f"heatmap: expected an explanation, got {explanation!r}")

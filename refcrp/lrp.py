@@ -88,6 +88,13 @@ class LRP:
     ----------
     Bach et al., On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance
     propagation, PLoS ONE 10(7), 2015.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> model = rc.Sequential([rc.layers.Dense([[3, 2]], [2])])
+    >>> LRP(model, rc.ZPlusRule())([[2.0, 1.0]]).relevance
+    array([[0.6, 0.2]])
     """
 
     model: Model

@@ -132,6 +132,15 @@ class IndexedFeatures(FeatureSelector):
     ----------
     *indices : int
         0-based, in the order in which results come; `FeatureError` for one that is not there.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> x, labels = rc.load_digits()
+    >>> crp = rc.CRP(rc.LRP(rc.load_model("lenet5")), "conv2", IndexedFeatures(0, 3))
+    >>> crp(x[:1]).features
+    array([[0],
+           [3]])
     """
 
     indices: tuple[int, ...]

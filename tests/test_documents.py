@@ -8,7 +8,7 @@ import matplotlib
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted(p for p in (ROOT / "docs").rglob("*.md") if "_build" not in p.parts)]
 WITH_CODE = [page for page in PAGES if "```python" in page.read_text()]
 
 

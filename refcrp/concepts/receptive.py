@@ -57,6 +57,12 @@ def receptive_field(
         If the model's input is not an image of known size.
     FeatureError
         If the layer has no such position.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> receptive_field(rc.load_model("lenet5"), "conv2", position=9)  # row 1, column 1 of 8
+    (slice(2, 16, None), slice(2, 16, None))
     """
     shape = model.input_shape if input_shape is None else tuple(input_shape)
     if shape is None or len(shape) != 3 or None in shape:

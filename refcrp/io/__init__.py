@@ -44,6 +44,12 @@ def load_model(
     ------
     ModelFormatError
         If the file is not there or cannot be read as a model; names file, group, and what was expected.
+
+    Examples
+    --------
+    >>> model = load_model("lenet5")
+    >>> model["conv2"]
+    Conv2d(6 => 16, 5x5, relu, name='conv2')
     """
     as_own_layers(layers)
     from refcrp.io import hdf5  # noqa: PLC0415 - h5py is imported where it is used
