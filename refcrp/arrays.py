@@ -7,7 +7,9 @@ knows ``+ - * /`` and ``<``.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from fractions import Fraction
+from functools import partial
 from numbers import Number
 from typing import Any
 
@@ -133,3 +135,8 @@ def freeze(array: Array) -> Array:
         array = array.copy()
         array.setflags(write=False)
     return array
+
+
+def made_again(value: Any) -> tuple[Any, tuple[()]]:
+    """Give what pickles a frozen dataclass as what it was made from, so that arrays are read-only again."""
+    return partial(type(value), **{f.name: getattr(value, f.name) for f in fields(value) if f.init}), ()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import partial, wraps
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import Any, TypeVar
 
 import numpy as np
 
-from refcrp.arrays import Array, as_array, as_dtype, freeze, like
+from refcrp.arrays import Array, as_array, as_dtype, freeze, like, made_again
 from refcrp.batches import condition_batches
 from refcrp.checks import as_flag, as_integer, check_finite
 from refcrp.composite import Composite, resolve_rules
@@ -287,7 +287,7 @@ class LRP:
 
     def __reduce__(self) -> tuple[Any, tuple[()]]:
         """Pickle what it was made from: what is bound holds functions, and is soon made again."""
-        return partial(type(self), **{f.name: getattr(self, f.name) for f in fields(self) if f.init}), ()
+        return made_again(self)
 
     def by_name(self, values: Mapping[int, Array]) -> LayerValues:
         """Give values by layer name."""

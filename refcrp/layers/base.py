@@ -5,12 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
-from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from refcrp.arrays import Array, as_array, as_batch, as_relevance, freeze, like, unchecked_array
+from refcrp.arrays import (
+    Array,
+    as_array,
+    as_batch,
+    as_relevance,
+    freeze,
+    like,
+    made_again,
+    unchecked_array,
+)
 from refcrp.checks import Shape, check_dtype, check_finite
 from refcrp.errors import ParameterError, RuleCompatibilityError
 from refcrp.pull import Pull
@@ -214,7 +222,7 @@ class Layer(ABC):
 
     def __reduce__(self) -> tuple[Any, tuple[()]]:
         """Pickle what it was made from, so that parameters are read-only again afterwards."""
-        return partial(type(self), **{f.name: getattr(self, f.name) for f in fields(self) if f.init}), ()
+        return made_again(self)
 
     def __repr__(self) -> str:
         details = [d for d in (self.summary(), f"name={self.name!r}" if self.name else "") if d]
