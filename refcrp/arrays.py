@@ -139,4 +139,5 @@ def freeze(array: Array) -> Array:
 
 def made_again(value: Any) -> tuple[Any, tuple[()]]:
     """Give what pickles a frozen dataclass as what it was made from, so that arrays are read-only again."""
-    return partial(type(value), **{f.name: getattr(value, f.name) for f in fields(value) if f.init}), ()
+    make: Any = type(value)
+    return partial(make, **{f.name: getattr(value, f.name) for f in fields(value) if f.init}), ()
