@@ -8,7 +8,6 @@
 """
 
 import json
-from collections import OrderedDict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 from crp.attribution import AttributionGraph, CondAttribution
 from crp.concepts import ChannelConcept
 from crp.graph import trace_model_graph
+from record_zennit_crp import network
 from zennit.composites import EpsilonPlus, EpsilonPlusFlat
 
 import refcrp as rc
@@ -30,25 +30,6 @@ CASES = [
     (17, 1, "dense2", 43, [4, 3, 2], "EpsilonPlusFlat"),
     (23, 2, "dense2", 4, [120], "EpsilonPlus"),  # all: some have negative relevance, some none
 ]
-
-
-def network(model):
-    """The built-in LeNet-5 in torch, layers under the same names."""
-    layers = OrderedDict()
-    for layer in model:
-        kind = type(layer).__name__
-        if kind == "Conv2d":
-            layers[layer.name] = torch.nn.Conv2d(*layer.weight.shape[1::-1], layer.weight.shape[2:])
-        elif kind == "Dense":
-            layers[layer.name] = torch.nn.Linear(*layer.weight.shape[::-1])
-        else:
-            layers[layer.name] = torch.nn.MaxPool2d(2) if kind == "MaxPool" else torch.nn.Flatten()
-        if kind in ("Conv2d", "Dense"):
-            layers[layer.name].weight.data = torch.tensor(layer.weight)
-            layers[layer.name].bias.data = torch.tensor(layer.bias)
-            if layer.activation is not None:
-                layers[f"{layer.name}_relu"] = torch.nn.ReLU()
-    return torch.nn.Sequential(layers).double().eval()
 
 
 def record():

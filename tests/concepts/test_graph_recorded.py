@@ -10,18 +10,15 @@ import refcrp as rc
 RECORDED = json.loads(Path(__file__).with_name("attribution_graph.json").read_text())["cases"]
 
 
+def graph_of(case, lenet5, digits, **options):
+    lrp = rc.LRP(lenet5, getattr(rc, case["composite"])(), dialect="zennit-crp", dtype="float64")
+    where = {name: case[name] for name in ("layer", "channel", "width")}
+    return rc.attribution_graph(lrp, digits[0][case["sample"]][None], case["target"], **where, **options)
+
+
 @pytest.mark.parametrize("case", RECORDED, ids=lambda case: f"{case['layer']}-{len(case['width'])}")
 def test_edges_are_what_was_recorded(case, lenet5, digits):
-    lrp = rc.LRP(lenet5, getattr(rc, case["composite"])(), dialect="zennit-crp", dtype="float64")
-    graph = rc.attribution_graph(
-        lrp,
-        digits[0][case["sample"]][None],
-        case["target"],
-        layer=case["layer"],
-        channel=case["channel"],
-        width=case["width"],
-        along_path=False,
-    )
+    graph = graph_of(case, lenet5, digits, along_path=False)
     ours = {(edge.source, edge.target): edge for edge in graph.edges}
     theirs = {((a, i), (b, j)): numbers for a, i, b, j, *numbers in case["edges"]}
     none = {ends for ends, (relevance, _) in theirs.items() if relevance == 0}
@@ -36,15 +33,7 @@ def test_edges_are_what_was_recorded(case, lenet5, digits):
 def test_the_recorded_numbers_tell_the_ways_apart(lenet5, digits):
     """Along the path, edges of the third level carry less: only what came through the graph's own nodes."""
     case = next(case for case in RECORDED if len(case["width"]) == 3)
-    lrp = rc.LRP(lenet5, getattr(rc, case["composite"])(), dialect="zennit-crp", dtype="float64")
-    graph = rc.attribution_graph(
-        lrp,
-        digits[0][case["sample"]][None],
-        case["target"],
-        layer=case["layer"],
-        channel=case["channel"],
-        width=case["width"],
-    )
+    graph = graph_of(case, lenet5, digits, along_path=True)
     theirs = {((a, i), (b, j)): relevance for a, i, b, j, relevance, _ in case["edges"]}
     second = [
         edge for edge in graph.edges if edge.source[0] == "conv2" and (edge.source, edge.target) in theirs
