@@ -11,8 +11,10 @@ KERNELS = "refcrp/kernels"
 # Never -ffast-math: it would let the compiler reorder sums and ignore NaN. In the plain loops no fused
 # multiply-add either (-ffp-contract=off): it rounds once where the NumPy path rounds twice. The
 # micro-kernel's sums have their own order anyway, and are made of fused multiply-adds where there are any.
-PLAIN = [] if os.name == "nt" else ["-O3", "-ffp-contract=off"]
-FUSED = [] if os.name == "nt" else ["-O3", "-ffp-contract=fast"]
+# Python's own -g is taken back: what it writes is four fifths of a wheel and a third of the time to build it.
+COMMON = ["-O3", "-g0"]
+PLAIN = [] if os.name == "nt" else [*COMMON, "-ffp-contract=off"]
+FUSED = [] if os.name == "nt" else [*COMMON, "-ffp-contract=fast"]
 
 
 def extension(name, arguments, *headers):
