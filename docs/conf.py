@@ -16,9 +16,9 @@ extensions = [
     "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "command_line",
+    "mathml",
     "public_names",
     "repository_links",
 ]
@@ -53,6 +53,7 @@ numpydoc_xref_param_type = False
 toc_object_entries_show_parents = "hide"
 viewcode_line_numbers = True
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "refcrp"
 html_static_path = ["_static"]

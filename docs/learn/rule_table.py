@@ -105,7 +105,7 @@ def equation(rule: rc.Rule) -> str:
     if not shares:
         return from_docstring(rule)
     if shares[0].where is not None:
-        cases = r" \\[2.2ex] ".join(f"{fraction(s, rule)} & {CONDITIONS[s.where]}" for s in shares)
+        cases = r" \\ ".join(f"{fraction(s, rule)} & {CONDITIONS[s.where]}" for s in shares)
         return rf"R_i = \sum_j R_j \begin{{cases}} {cases} \end{{cases}}"
     terms = [f"{factor(share.scale, rule)} {fraction(share, rule)}".strip() for share in shares]
     inner = terms[0] if len(terms) == 1 else rf"\left( {joined(terms)} \right)"
