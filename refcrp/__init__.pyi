@@ -30,6 +30,7 @@ from refcrp.errors import RefcrpError
 from refcrp.estimates import ErrorEstimate, error_estimate
 from refcrp.explanation import Explanation
 from refcrp.heatmaps import heatmap
+from refcrp.input_rules import FlatRule, WSquareRule, ZBoxRule
 from refcrp.io import load_model, save_model
 from refcrp.io.state import load_state
 from refcrp.io.torch import from_torch
@@ -64,13 +65,10 @@ from refcrp.rule import Rule
 from refcrp.rules import (
     AlphaBetaRule,
     EpsilonRule,
-    FlatRule,
     GammaRule,
     GeneralizedGammaRule,
     LayerNormRule,
     PassRule,
-    WSquareRule,
-    ZBoxRule,
     ZeroRule,
     ZPlusRule,
 )

@@ -30,7 +30,8 @@ def exact(values: Any) -> Any:
 
     Examples
     --------
-    >>> exact([[0.5, 3]])
+    >>> import refcrp as rc
+    >>> rc.exact([[0.5, 3]])
     array([[Fraction(1, 2), Fraction(3, 1)]], dtype=object)
     """
     array = np.asarray(values)

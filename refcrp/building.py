@@ -27,6 +27,12 @@ class Parallel:
         Takes the outputs of all branches, and carries the block's name: `Concat` along the channels by
         default, or `Add`.
     name : str, optional
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> rc.Sequential([rc.Parallel(rc.layers.Dense([[2.0]]), None, name="both")]).forward([[3.0]])
+    array([[6., 3.]])
     """
 
     kind: ClassVar[str] = "parallel"
@@ -55,6 +61,12 @@ class Residual:
         The input itself if None; its layers are called ``name.shortcut...``.
     name : str, optional
         Of the block, and of the `Add` at its end.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> rc.Sequential([rc.Residual(rc.layers.Dense([[2.0]]))]).forward([[3.0]])
+    array([[9.]])
     """
 
     kind: ClassVar[str] = "residual"
@@ -88,8 +100,9 @@ def Sequential(layers: Iterable[Part], *, input_shape: tuple[int, ...] | None = 
 
     Examples
     --------
+    >>> import refcrp as rc
     >>> from refcrp import layers as L
-    >>> Sequential([Residual([L.ReLU(), L.Tanh(name="act")], name="block"), L.Flatten()])
+    >>> rc.Sequential([rc.Residual([L.ReLU(), L.Tanh(name="act")], name="block"), L.Flatten()])
     Graph([
       ReLU(name='block.body.0') <- x
       Tanh(name='block.body.act') <- block.body.0

@@ -37,7 +37,7 @@ def strip_softmax(model: Model) -> Model:
     Examples
     --------
     >>> import refcrp as rc
-    >>> strip_softmax(rc.Sequential([rc.layers.Dense([[2, 1], [0, 1]]), rc.layers.Softmax()]))
+    >>> rc.strip_softmax(rc.Sequential([rc.layers.Dense([[2, 1], [0, 1]]), rc.layers.Softmax()]))
     Sequential([
       Dense(2 => 2, name='dense1'),
     ])
@@ -62,6 +62,15 @@ def flatten(model: Model) -> Model:
     -------
     Model
         Computes the same, bit for bit; names stay.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> rc.flatten(rc.Sequential([rc.layers.Dense([[2.0]]), rc.layers.Dropout(), rc.layers.ReLU()]))
+    Sequential([
+      Dense(1 => 1, name='dense1'),
+      ReLU(name='relu1'),
+    ])
     """
     idle = [k for k in range(len(model)) if does_nothing(model, k)]
     removed = idle[:-1] if len(idle) == len(model) else idle
@@ -107,7 +116,8 @@ def canonize(model: Model) -> Model:
     --------
     >>> import refcrp as rc
     >>> model = rc.Sequential([rc.layers.Dense([[2.0, 1.0]], [1.0], name="dense"), rc.layers.Scale([3.0])])
-    >>> len(canonize(model)), canonize(model)["dense"].weight, canonize(model)["dense"].bias
+    >>> canonized = rc.canonize(model)
+    >>> len(canonized), canonized["dense"].weight, canonized["dense"].bias
     (1, array([[6., 3.]]), array([3.]))
     """
     canonized: Model | None = split_norms(model)

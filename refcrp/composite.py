@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from refcrp.errors import ParameterError
 from refcrp.model import Model
-from refcrp.primitives import GlobalMap, Primitive, RuleByType, check_rule
+from refcrp.primitive import Primitive, RuleByType, check_rule
+from refcrp.primitives import GlobalMap
 from refcrp.rule import Rule
 from refcrp.rules import ZeroRule
 from refcrp.tables import aligned

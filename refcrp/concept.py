@@ -27,6 +27,21 @@ class Concept(ABC):
     """How a layer's output (n, channels, ...) is divided into concepts, numbered from 0.
 
     One of your own says what each concept has at each position, and what of the relevance goes through it.
+
+    Examples
+    --------
+    Where a picture is relevant, whatever the channel: its rows as concepts.
+
+    >>> import numpy as np
+    >>> import refcrp as rc
+    >>> class RowConcept(rc.Concept):
+    ...     def per_position(self, values):
+    ...         return values.sum(axis=1)
+    ...     def restrict(self, R, concepts):
+    ...         own = concepts[:, :, None] == np.arange(R.shape[2])
+    ...         return R * own[:, :, None, :, None]
+    >>> RowConcept().scores(np.array([[[[1.0, 2.0], [3.0, -1.0]]]]))
+    array([[3., 2.]])
     """
 
     @abstractmethod
@@ -67,7 +82,20 @@ class Concept(ABC):
 
 @dataclass(frozen=True)
 class ChannelConcept(Concept):
-    """Each channel is a concept."""
+    """Each channel is a concept.
+
+    Examples
+    --------
+    One sample, two channels, two pixels.
+
+    >>> import numpy as np
+    >>> import refcrp as rc
+    >>> R = np.array([[[[1.0, 2.0]], [[3.0, -1.0]]]])
+    >>> rc.ChannelConcept().scores(R)
+    array([[3., 2.]])
+    >>> rc.ChannelConcept().restrict(R, np.array([[1]])).tolist()
+    [[[[[0.0, 0.0]], [[3.0, -1.0]]]]]
+    """
 
     def per_position(self, values: Array) -> Array:
         """Give the channels."""
@@ -80,7 +108,18 @@ class ChannelConcept(Concept):
 
 @dataclass(frozen=True)
 class NeuronConcept(Concept):
-    """Each neuron is a concept: number channel · positions + position."""
+    """Each neuron is a concept: number channel · positions + position.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import refcrp as rc
+    >>> R = np.array([[[[1.0, 2.0]], [[3.0, -1.0]]]])
+    >>> rc.NeuronConcept().scores(R)
+    array([[ 1.,  2.,  3., -1.]])
+    >>> rc.NeuronConcept.index(channel=1, position=0, positions=2)
+    2
+    """
 
     def per_position(self, values: Array) -> Array:
         """Give the neurons, each at its one position."""
@@ -117,6 +156,16 @@ class SubspaceConcept(Concept):
     ------
     ParameterError
         If the vectors of a subspace are linearly dependent.
+
+    Examples
+    --------
+    What goes through the diagonal between two channels is, in each, their mean.
+
+    >>> import numpy as np
+    >>> import refcrp as rc
+    >>> diagonal = rc.SubspaceConcept([[1.0, 1.0]])
+    >>> diagonal.restrict(np.array([[1.0, 3.0]]), np.array([[0]])).round(6)
+    array([[[2., 2.]]])
     """
 
     vectors: Array

@@ -43,7 +43,7 @@ class CRP:
     layer : int or str
         The layer, by index or name, whose output channels are the features.
     features : FeatureSelector
-        `TopNFeatures` or `IndexedFeatures`.
+        `TopNFeatures`, `IndexedFeatures` or `GivenFeatures`.
     concept : Concept
         What a feature is: a channel by default.
 
@@ -57,7 +57,7 @@ class CRP:
     >>> import refcrp as rc
     >>> model = rc.load_model("lenet5")
     >>> x, labels = rc.load_digits()
-    >>> e = CRP(LRP(model, rc.EpsilonPlus()), "conv2", rc.TopNFeatures(3))(x[:2])
+    >>> e = rc.CRP(rc.LRP(model, rc.EpsilonPlus()), "conv2", rc.TopNFeatures(3))(x[:2])
     >>> e.relevance.shape, e.features.tolist()
     ((6, 1, 28, 28), [[11, 11], [3, 3], [9, 8]])
     """

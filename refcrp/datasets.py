@@ -28,6 +28,13 @@ def load_digits() -> tuple[Array, Array]:
     Notes
     -----
     From the MNIST data base; source and licence are attributes of the file data/digits.h5.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> x, labels = rc.load_digits()
+    >>> x[labels == 3].shape
+    (10, 1, 28, 28)
     """
     import h5py  # noqa: PLC0415 - imported where it is used
 
@@ -61,6 +68,15 @@ def load_references(name: str) -> tuple[ReferenceSamples, tuple[Array, Array]]:
     Notes
     -----
     From the MNIST data base; source and licence are attributes of the file data/lenet5_references.h5.
+
+    Examples
+    --------
+    Channel 3 of conv2 stands for what zeros and sixes have in common.
+
+    >>> import refcrp as rc
+    >>> refs, (x, labels) = rc.load_references("lenet5")
+    >>> labels[refs.top("conv2", channel=3, n=4).samples]
+    array([0, 6, 6, 0])
     """
     import h5py  # noqa: PLC0415 - imported where it is used
 

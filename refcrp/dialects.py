@@ -124,6 +124,18 @@ class Dialect:
     ------
     ParameterError
         If a choice is none of its options.
+
+    Examples
+    --------
+    LRP-w² with the bias in the denominator, 1² + 2² + 1².
+
+    >>> import refcrp as rc
+    >>> model = rc.Sequential([rc.layers.Dense([[1.0, -2.0]], [1.0])])
+    >>> squared = rc.Dialect("mine", wsquare_bias="squared", seed="output")
+    >>> rc.LRP(model, rc.WSquareRule(), dialect=squared)([[4.0, 1.0]]).relevance
+    array([[0.5, 2. ]])
+    >>> rc.DIALECTS["zennit-crp"].differences(rc.DIALECTS["zennit"])
+    {'seed': 'output'}
     """
 
     name: str

@@ -30,7 +30,17 @@ __all__ = [
 
 
 class RefcrpError(Exception):
-    """Base of all exceptions of this package."""
+    """Base of all exceptions of this package.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> try:
+    ...     rc.load_model("lenet5")["conv9"]
+    ... except rc.RefcrpError as error:
+    ...     print(error)
+    no layer 'conv9'; did you mean 'conv2' or 'conv1'?
+    """
 
 
 class ShapeError(RefcrpError, ValueError):
@@ -93,7 +103,14 @@ class BackendError(RefcrpError, ImportError):
 
 
 def nearest_names(name: str, known: Iterable[str]) -> str:
-    """Say which of the `known` names come nearest to `name`, for the end of an error message."""
+    """Say which of the `known` names come nearest to `name`, for the end of an error message.
+
+    Examples
+    --------
+    >>> from refcrp.errors import nearest_names
+    >>> nearest_names("conv9", ["conv1", "dense1"])
+    "did you mean 'conv1'?"
+    """
     names = list(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if near:

@@ -36,6 +36,13 @@ class ErrorEstimate:
         the error exceeds the value.
     dtype, wider : dtype
         What was compared with what. The wider type's own rounding is not in the estimate.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> lrp = rc.LRP(rc.Sequential([rc.layers.Dense([[1.0, 2.0]])]), dtype="float32")
+    >>> rc.error_estimate(lrp([[1.0, 1.0]])).digits.round(1)
+    array([[7.5, 7.5]])
     """
 
     relevance: Array

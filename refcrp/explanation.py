@@ -120,6 +120,13 @@ class Explanation:
         CRP: the relevance of all the layer's channels.
     origin : Origin, optional
         The analyzer and what it was asked.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> x, labels = rc.load_digits()
+    >>> rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())(x[:2], record="conv2")
+    Explanation(relevance (2, 1, 28, 28) float32; output (2, 10); recorded conv2)
     """
 
     input: Array

@@ -71,7 +71,7 @@ def heatmap(
     --------
     >>> import refcrp as rc
     >>> x, labels = rc.load_digits()
-    >>> figure = heatmap(rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())(x[:2]))
+    >>> figure = rc.heatmap(rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())(x[:2]))
     >>> len(figure.axes)  # input and heatmap, for two samples
     4
     """

@@ -62,6 +62,15 @@ class Ledger(Mapping[str, LedgerEntry]):
 
     ``ledger["conv2"].bias`` gives the relevance that conv2's biases absorbed, for every row of the
     explanation; ``print(ledger)`` a table, summed over rows; ``ledger.row(3)`` the accounts of one row.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> model = rc.Sequential([rc.layers.Dense([[1.0, -2.0]], [1.0], name="neuron")])
+    >>> print(rc.LRP(model, normalize_output_relevance=False)([[4.0, 1.0]]).ledger)
+    layer   received    bias  stabilizer  dropped  passed
+    neuron    3.0000  1.0000     1.0e-09   0.0000  2.0000
+    all       3.0000  1.0000     1.0e-09   0.0000  2.0000
     """
 
     entries: tuple[LedgerEntry, ...]

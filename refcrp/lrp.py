@@ -93,7 +93,7 @@ class LRP:
     --------
     >>> import refcrp as rc
     >>> model = rc.Sequential([rc.layers.Dense([[3, 2]], [2])])
-    >>> LRP(model, rc.ZPlusRule())([[2.0, 1.0]]).relevance
+    >>> rc.LRP(model, rc.ZPlusRule())([[2.0, 1.0]]).relevance
     array([[0.6, 0.2]])
     """
 

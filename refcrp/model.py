@@ -55,6 +55,13 @@ class Model:
         The type of the parameters; None if there are none.
     shapes : tuple
         The shape of each layer's output, without batch axis, as far as it is known without an input.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> model = rc.load_model("lenet5")
+    >>> len(model), model["conv2"], model.shapes[model.index("conv2")]
+    (8, Conv2d(6 => 16, 5x5, relu, name='conv2'), (16, 8, 8))
     """
 
     nodes: tuple[Node, ...]
@@ -276,8 +283,9 @@ def Graph(  # noqa: N802 - it is called as a class would be
 
     Examples
     --------
+    >>> import refcrp as rc
     >>> from refcrp import layers as L
-    >>> Graph([("act", L.ReLU(), ["x"]), ("sum", L.Add(), ["act", "x"])])
+    >>> rc.Graph([("act", L.ReLU(), ["x"]), ("sum", L.Add(), ["act", "x"])])
     Graph([
       ReLU(name='act') <- x
       Add(name='sum') <- act, x

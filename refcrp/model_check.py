@@ -11,6 +11,7 @@ from typing import Any
 from refcrp import layers as L
 from refcrp.canonization import remainders
 from refcrp.errors import ModelFormatError, ParameterError, RuleCompatibilityError, SoftmaxError
+from refcrp.input_rules import FlatRule, WSquareRule, ZBoxRule
 from refcrp.io import BUILT_IN, format_of, load_model
 from refcrp.io.torch import from_torch
 from refcrp.layers import Activation, Layer
@@ -20,13 +21,10 @@ from refcrp.rule import Rule
 from refcrp.rules import (
     AlphaBetaRule,
     EpsilonRule,
-    FlatRule,
     GammaRule,
     GeneralizedGammaRule,
     LayerNormRule,
     PassRule,
-    WSquareRule,
-    ZBoxRule,
     ZeroRule,
     ZPlusRule,
 )
@@ -79,6 +77,17 @@ class ModelCheck:
         Which of the two.
     problem : str or None
         Why it is no model though each operator is supported: a setting that is not.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> print(rc.check_model(rc.Sequential([rc.layers.Dense([[1.0]]), rc.layers.Softmax()])))
+    model: 2 layers
+    name      layer          rules
+    dense1    Dense(1 => 1)  all but LayerNormRule
+    softmax1  Softmax()      none
+    softmax1: softmax at the end: refcrp.strip_softmax(model) takes it off, then the scores are explained
+    all layers are supported
     """
 
     source: str

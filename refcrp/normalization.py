@@ -27,7 +27,8 @@ class Normalization:
 
     Examples
     --------
-    >>> Normalization(mean=0.5, std=(0.25, 0.5))
+    >>> import refcrp as rc
+    >>> rc.Normalization(mean=0.5, std=(0.25, 0.5))
     Normalization(mean=(0.5,), std=(0.25, 0.5))
     """
 

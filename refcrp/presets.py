@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from refcrp.composite import Composite
+from refcrp.input_rules import FlatRule, ZBoxRule
 from refcrp.layers import (
     ConvLayer,
     Dense,
@@ -19,11 +20,9 @@ from refcrp.rule import Rule
 from refcrp.rules import (
     AlphaBetaRule,
     EpsilonRule,
-    FlatRule,
     GammaRule,
     LayerNormRule,
     PassRule,
-    ZBoxRule,
     ZPlusRule,
 )
 
@@ -41,17 +40,48 @@ def EpsilonPlus(*, epsilon: float = 1e-6) -> Composite:  # noqa: N802
 
     Source: Montavon et al., Layer-wise relevance propagation: an overview, 2019; Kohlbrenner et al., Towards
     best practice in explaining neural network decisions with LRP, IJCNN 2020.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> print(rc.EpsilonPlus())
+    Composite(
+      GlobalTypeMap: all layers
+        ConvLayer          => ZPlusRule()
+        Dense              => EpsilonRule(epsilon=1e-06)
+        Scale              => EpsilonRule(epsilon=1e-06)
+        SampleNorm         => LayerNormRule()
+        DropoutLayer       => PassRule()
+        NormalizationLayer => PassRule()
+        ReshapingLayer     => PassRule()
+    )
     """
     return Composite(by_type(ZPlusRule(), epsilon))
 
 
 def EpsilonPlusFlat(*, epsilon: float = 1e-6) -> Composite:  # noqa: N802
-    """`EpsilonPlus`, with FlatRule on a first layer that is a convolution. Source: as `EpsilonPlus`."""
+    """`EpsilonPlus`, with FlatRule on a first layer that is a convolution. Source: as `EpsilonPlus`.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> conv1, _, conv2, *_, dense3 = rc.EpsilonPlusFlat().rules(rc.load_model("lenet5"))
+    >>> conv1, conv2, dense3
+    (FlatRule(), ZPlusRule(), EpsilonRule(epsilon=1e-06))
+    """
     return Composite(by_type(ZPlusRule(), epsilon), FirstLayerTypeMap(((ConvLayer, FlatRule()),)))
 
 
 def EpsilonAlpha2Beta1(*, epsilon: float = 1e-6) -> Composite:  # noqa: N802
-    """EpsilonRule on dense layers, AlphaBetaRule(2, 1) on convolutions. Source: as `EpsilonPlus`."""
+    """EpsilonRule on dense layers, AlphaBetaRule(2, 1) on convolutions. Source: as `EpsilonPlus`.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> conv1, _, conv2, *_, dense3 = rc.EpsilonAlpha2Beta1().rules(rc.load_model("lenet5"))
+    >>> conv1, conv2, dense3
+    (AlphaBetaRule(alpha=2.0, beta=1.0), AlphaBetaRule(alpha=2.0, beta=1.0), EpsilonRule(epsilon=1e-06))
+    """
     return Composite(by_type(AlphaBetaRule(2.0, 1.0), epsilon))
 
 
@@ -59,6 +89,13 @@ def EpsilonAlpha2Beta1Flat(*, epsilon: float = 1e-6) -> Composite:  # noqa: N802
     """`EpsilonAlpha2Beta1`, with FlatRule on a first layer that is a convolution.
 
     Source: as `EpsilonPlus`.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> conv1, _, conv2, *_, dense3 = rc.EpsilonAlpha2Beta1Flat().rules(rc.load_model("lenet5"))
+    >>> conv1, conv2, dense3
+    (FlatRule(), AlphaBetaRule(alpha=2.0, beta=1.0), EpsilonRule(epsilon=1e-06))
     """
     return Composite(by_type(AlphaBetaRule(2.0, 1.0), epsilon), FirstLayerTypeMap(((ConvLayer, FlatRule()),)))
 
@@ -74,6 +111,13 @@ def EpsilonGammaBox(low: Any, high: Any, *, epsilon: float = 1e-6, gamma: float 
         Lowest and highest value an input can have, as for `ZBoxRule`.
     epsilon, gamma : float
         As for `EpsilonRule` and `GammaRule`.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> conv1, _, conv2, *_, dense3 = rc.EpsilonGammaBox(0.0, 1.0).rules(rc.load_model("lenet5"))
+    >>> conv1, conv2, dense3
+    (ZBoxRule(low=0.0, high=1.0), GammaRule(gamma=0.25), EpsilonRule(epsilon=1e-06))
     """
     return Composite(
         by_type(GammaRule(gamma), epsilon), FirstLayerTypeMap(((ConvLayer, ZBoxRule(low, high)),))

@@ -1,4 +1,4 @@
-"""What a rule is: the base of the eleven in `refcrp.rules`, and of your own."""
+"""What a rule is: the base of the eleven in `refcrp.rules` and `refcrp.input_rules`, and of your own."""
 
 from __future__ import annotations
 
@@ -31,6 +31,16 @@ class Rule:
     """A way to divide relevance: the base of all rules, and of your own.
 
     Override `shares`, and where needed `stabilize`. The base class is the plain ``a W`` of `ZeroRule`.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> from refcrp.modifiers import positive, square, zero
+    >>> class PositiveInputRule(rc.Rule):
+    ...     def shares(self):
+    ...         return (rc.Share((rc.Contribution(input=positive, weight=square, bias=zero),)),)
+    >>> rc.layers.Dense([[1.0, -2.0]], [1.0]).relevance([[3.0]], [[2.0, 1.0]], rule=PositiveInputRule())
+    array([[1., 2.]])
     """
 
     def shares(self) -> tuple[Share, ...]:

@@ -14,13 +14,15 @@ R_j the relevance of its output, R_i that of its input. Every denominator is mov
 an axis of conditions in front, and goes in the input's. A rule that is not defined on a layer raises
 `RuleCompatibilityError` when it is bound.
 
+The rules of first layers are in `refcrp.input_rules`. The examples of all rules divide the relevance of one
+neuron, which is what it computes: R = z = 1·4 - 2·1 + 1 = 3.
+
 References
 ----------
 .. [Bach] Bach et al., On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance
    propagation, PLoS ONE 10(7), 2015.
 .. [DTD] Montavon et al., Explaining nonlinear classification decisions with deep Taylor decomposition, 2017.
 .. [Overview] Montavon et al., Layer-wise relevance propagation: an overview, LNCS 11700, 2019.
-.. [CleverHans] Lapuschkin et al., Unmasking Clever Hans predictors, Nature Communications 10, 2019.
 .. [Andeol] Andéol et al., Learning domain invariant representations by joint Wasserstein distance, 2023.
 .. [Ali] Ali et al., XAI for transformers: better explanations through conservative propagation, ICML 2022.
 """
@@ -31,21 +33,16 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from refcrp.arrays import Array, as_array, freeze
-from refcrp.checks import check_number, check_ordered
+from refcrp.arrays import Array
+from refcrp.checks import check_number
 from refcrp.errors import ParameterError
 from refcrp.modifiers import (
     AddNegative,
     AddPositive,
-    Constant,
     is_negative,
     is_positive,
     negative,
-    ones,
     positive,
-    square,
     stabilize,
     zero,
 )
@@ -55,13 +52,10 @@ from refcrp.rule import Rule
 __all__ = [
     "AlphaBetaRule",
     "EpsilonRule",
-    "FlatRule",
     "GammaRule",
     "GeneralizedGammaRule",
     "LayerNormRule",
     "PassRule",
-    "WSquareRule",
-    "ZBoxRule",
     "ZPlusRule",
     "ZeroRule",
 ]
@@ -76,6 +70,15 @@ class ZeroRule(Rule):
     Defined on every layer but `LayerNorm` and `Softmax`: on a layer without weights W is what its linear map
     is (1/n under average pooling); max pooling gives all to the winner; activation functions, dropout and
     flattening pass relevance on unchanged. Source: [Bach]_ equation 56, [Overview]_ section 10.2.1.
+
+    Examples
+    --------
+    The bias keeps the rest, 1.
+
+    >>> import refcrp as rc
+    >>> neuron = rc.layers.Dense([[1.0, -2.0]], [1.0])
+    >>> neuron.relevance([[3.0]], [[4.0, 1.0]], rule=rc.ZeroRule())
+    array([[ 4., -2.]])
     """
 
 
@@ -92,6 +95,15 @@ class EpsilonRule(Rule):
     ----------
     epsilon : float
         ε > 0, in units of the pre-activation; raises `ParameterError` otherwise.
+
+    Examples
+    --------
+    An ε as large as z takes one half.
+
+    >>> import refcrp as rc
+    >>> neuron = rc.layers.Dense([[1.0, -2.0]], [1.0])
+    >>> neuron.relevance([[3.0]], [[4.0, 1.0]], rule=rc.EpsilonRule(3.0))
+    array([[ 2., -1.]])
     """
 
     epsilon: Any = 1e-6
@@ -116,6 +128,15 @@ class GammaRule(Rule):
     ----------
     gamma : float
         γ ≥ 0, dimensionless; raises `ParameterError` otherwise.
+
+    Examples
+    --------
+    Positive weights and biases count twice.
+
+    >>> import refcrp as rc
+    >>> neuron = rc.layers.Dense([[1.0, -2.0]], [1.0])
+    >>> neuron.relevance([[3.0]], [[4.0, 1.0]], rule=rc.GammaRule(1.0))
+    array([[ 3.  , -0.75]])
     """
 
     gamma: Any = 0.25
@@ -147,6 +168,17 @@ class GeneralizedGammaRule(Rule):
     ----------
     gamma : float
         γ ≥ 0, dimensionless; raises `ParameterError` otherwise.
+
+    Examples
+    --------
+    As `GammaRule` for a ≥ 0 and z > 0; where z = -1, what speaks against the output counts twice.
+
+    >>> import refcrp as rc
+    >>> neuron = rc.layers.Dense([[1.0, -2.0]], [1.0])
+    >>> neuron.relevance([[3.0]], [[4.0, 1.0]], rule=rc.GeneralizedGammaRule(1.0))
+    array([[ 3.  , -0.75]])
+    >>> neuron.relevance([[-1.0]], [[2.0, 2.0]], rule=rc.GeneralizedGammaRule(1.0))
+    array([[ 0.4, -1.6]])
     """
 
     gamma: Any = 0.25
@@ -170,6 +202,13 @@ class ZPlusRule(Rule):
     ``R_i = Σ_j (a_i W_ij)⁺ / (Σ_i (a_i W_ij)⁺ + b_j⁺) · R_j``,  (a W)⁺ = a⁺W⁺ + a⁻W⁻
 
     The same as ``AlphaBetaRule(1, 0)``. Needs weights. Source: [Bach]_ equation 60, [DTD]_ section 4.2.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> neuron = rc.layers.Dense([[1.0, -2.0]], [1.0])
+    >>> neuron.relevance([[3.0]], [[4.0, 1.0]], rule=rc.ZPlusRule())
+    array([[2.4, 0. ]])
     """
 
     def shares(self) -> tuple[Share, ...]:
@@ -189,6 +228,13 @@ class AlphaBetaRule(Rule):
     ----------
     alpha, beta : float
         α, β ≥ 0 with α - β = 1, dimensionless; raises `ParameterError` otherwise.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> neuron = rc.layers.Dense([[1.0, -2.0]], [1.0])
+    >>> neuron.relevance([[3.0]], [[4.0, 1.0]], rule=rc.AlphaBetaRule(2.0, 1.0))
+    array([[ 4.8, -3. ]])
     """
 
     alpha: Any = 2.0
@@ -206,85 +252,6 @@ class AlphaBetaRule(Rule):
 
 
 @dataclass(frozen=True)
-class WSquareRule(Rule):
-    """LRP-w²: in proportion to squared weights, whatever the input.
-
-    ``R_i = Σ_j W_ij² / (Σ_i W_ij²) · R_j``,  the sum over inputs inside the image
-
-    For a first layer with unbounded inputs. Needs weights. Source: [DTD]_ section 4.1.
-    """
-
-    def shares(self) -> tuple[Share, ...]:
-        """W², no bias."""
-        return (Share((Contribution(ones, square, zero),)),)
-
-
-@dataclass(frozen=True)
-class FlatRule(Rule):
-    """LRP-flat: evenly over the inputs that an output sees.
-
-    ``R_i = Σ_j 1 / n_j · R_j``,  n_j the number of inputs connected to j; padding does not count
-
-    For a first layer. Needs weights, for what is connected. Source: [CleverHans]_, methods.
-    """
-
-    def shares(self) -> tuple[Share, ...]:
-        """1 for every connected input, no bias."""
-        return (Share((Contribution(ones, ones, zero),)),)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class ZBoxRule(Rule):
-    """LRP-zᴮ: for a first layer whose inputs lie between l and h, as pixels do.
-
-    ``R_i = Σ_j c_ij / (Σ_i c_ij + b_j - b_j⁺ - b_j⁻) · R_j``,  c_ij = a_i W_ij - l_i W_ij⁺ - h_i W_ij⁻
-
-    (The bias cancels, b = b⁺ + b⁻.)
-
-    Needs weights. Source: [DTD]_ section 4.2, [Overview]_ section 10.2.
-
-    Parameters
-    ----------
-    low, high : float or array
-        l ≤ h, in units of the input; arrays broadcast to the input's shape (batch, ...), and `ShapeError`
-        is raised when one does not. `ParameterError` if low > high anywhere.
-    """
-
-    low: Any
-    high: Any
-
-    def __post_init__(self) -> None:
-        for name in ("low", "high"):
-            bound = as_array(getattr(self, name), f"ZBoxRule: {name}")
-            object.__setattr__(self, name, freeze(bound) if bound.ndim else bound[()])
-        check_ordered("ZBoxRule", self.low, self.high)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ZBoxRule):
-            return NotImplemented
-        return np.array_equal(self.low, other.low) and np.array_equal(self.high, other.high)
-
-    def __hash__(self) -> int:
-        return hash((ZBoxRule, float(np.min(self.low)), float(np.max(self.high))))
-
-    def __repr__(self) -> str:
-        low, high = (f"array {v.shape}" if np.ndim(v) else f"{v}" for v in (self.low, self.high))
-        return f"ZBoxRule(low={low}, high={high})"
-
-    def shares(self) -> tuple[Share, ...]:
-        """a W - l W⁺ - h W⁻, and so the bias."""
-        return (
-            Share(
-                (
-                    Contribution(),
-                    Contribution(Constant(self.low), positive, positive, sign=-1),
-                    Contribution(Constant(self.high), negative, negative, sign=-1),
-                )
-            ),
-        )
-
-
-@dataclass(frozen=True)
 class PassRule(Rule):
     """Relevance passes unchanged, reshaped to the input.
 
@@ -292,6 +259,12 @@ class PassRule(Rule):
 
     Defined on layers whose output has as many values as their input. Source: [Bach]_, as it is done at
     activation functions.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> rc.layers.ReLU().relevance([[3.0, -1.0]], [[4.0, 1.0]], rule=rc.PassRule())
+    array([[ 3., -1.]])
     """
 
     def shares(self) -> tuple[Share, ...]:
@@ -307,6 +280,15 @@ class LayerNormRule(Rule):
 
     after the affine part of the layer has been passed by `ZeroRule`. For `LayerNorm`, `GroupNorm` and
     `InstanceNorm`, whose `linearize` is this equation. Source: [Ali]_, the LN-rule.
+
+    Examples
+    --------
+    The mean of the input is 2.5, and the first output is left with (4 - 4/2, -1/2) / 1.5.
+
+    >>> import refcrp as rc
+    >>> norm = rc.layers.LayerNorm([1.0, 1.0], [0.0, 0.0])
+    >>> norm.relevance([[3.0, 0.0]], [[4.0, 1.0]], rule=rc.LayerNormRule()).round(6)
+    array([[ 4., -1.]])
     """
 
     def shares(self) -> tuple[Share, ...]:

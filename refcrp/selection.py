@@ -39,7 +39,15 @@ class OutputSelector(ABC):
 
 @dataclass(frozen=True)
 class MaxActivationSelector(OutputSelector):
-    """The neuron with the highest output; the first one on ties."""
+    """The neuron with the highest output; the first one on ties.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import refcrp as rc
+    >>> rc.MaxActivationSelector().select(np.array([[1.0, 3.0, 2.0], [4.0, 0.0, 0.0]]))
+    array([1, 0])
+    """
 
     def select(self, output: Array) -> Indices:
         """Give the arg max of each sample."""
@@ -54,6 +62,16 @@ class IndexSelector(OutputSelector):
     ----------
     index : int or sequence of int
         One for all samples, or one for each. `FeatureError` for one that is not there.
+
+    Examples
+    --------
+    ``output=3`` is short for ``output=rc.IndexSelector(3)``.
+
+    >>> import refcrp as rc
+    >>> lrp = rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())
+    >>> x, labels = rc.load_digits()
+    >>> lrp(x[:2], output=rc.IndexSelector((0, 8))).selected
+    array([0, 8])
     """
 
     index: int | tuple[int, ...]
@@ -105,6 +123,14 @@ class TopNFeatures(FeatureSelector):
     ----------
     n : int
         How many; raises `FeatureError` if the layer has fewer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import refcrp as rc
+    >>> rc.TopNFeatures(2).select(np.array([[1.0, 5.0, 3.0], [4.0, 0.0, 9.0]]), "conv2")
+    array([[1, 2],
+           [2, 0]])
     """
 
     n: int
@@ -137,7 +163,7 @@ class IndexedFeatures(FeatureSelector):
     --------
     >>> import refcrp as rc
     >>> x, labels = rc.load_digits()
-    >>> crp = rc.CRP(rc.LRP(rc.load_model("lenet5")), "conv2", IndexedFeatures(0, 3))
+    >>> crp = rc.CRP(rc.LRP(rc.load_model("lenet5")), "conv2", rc.IndexedFeatures(0, 3))
     >>> crp(x[:1]).features
     array([[0],
            [3]])
@@ -170,6 +196,14 @@ class GivenFeatures(FeatureSelector):
     ----------
     indices : (k, n) array of int
         0-based, one row a feature, one column a sample; `FeatureError` for one that is not there.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> x, labels = rc.load_digits()
+    >>> crp = rc.CRP(rc.LRP(rc.load_model("lenet5")), "conv2", rc.GivenFeatures([[0, 3]]))
+    >>> crp(x[:2]).features
+    array([[0, 3]])
     """
 
     indices: Indices

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from refcrp import input_rules, rules
 from refcrp import layers as L
-from refcrp import rules
 from refcrp.arrays import Array
 from refcrp.dialects import Dialect
 from refcrp.errors import RuleCompatibilityError
@@ -33,7 +33,7 @@ from refcrp.modifiers import (
 )
 from refcrp.propagation import Contribution, Share
 from refcrp.rule import Bound, Rule
-from refcrp.rules import AlphaBetaRule, EpsilonRule, GammaRule, PassRule, WSquareRule, ZPlusRule
+from refcrp.rules import AlphaBetaRule, EpsilonRule, GammaRule, PassRule, ZPlusRule
 
 __all__ = ["LAYERS", "RULES", "UNEVEN", "USUAL", "SpokenRule", "bind_as"]
 
@@ -83,9 +83,9 @@ RULES: Mapping[str, type[Rule]] = {
     "generalized_gamma": rules.GeneralizedGammaRule,
     "zplus": rules.ZPlusRule,
     "alpha_beta": rules.AlphaBetaRule,
-    "wsquare": rules.WSquareRule,
-    "flat": rules.FlatRule,
-    "zbox": rules.ZBoxRule,
+    "wsquare": input_rules.WSquareRule,
+    "flat": input_rules.FlatRule,
+    "zbox": input_rules.ZBoxRule,
     "pass": rules.PassRule,
     "layer_norm": rules.LayerNormRule,
 }
@@ -207,5 +207,5 @@ SHARES: Mapping[type[Rule], Callable[[Any, Dialect], tuple[Share, ...]]] = {
     GammaRule: gamma_shares,
     ZPlusRule: zplus_shares,
     AlphaBetaRule: alpha_beta_shares,
-    WSquareRule: wsquare_shares,
+    input_rules.WSquareRule: wsquare_shares,
 }

@@ -26,6 +26,15 @@ class Trace:
     """What one forward pass computed: the output of every layer, and the way back through it.
 
     It can be pulled back any number of times, from several threads.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> lrp = rc.LRP(rc.Sequential([rc.layers.Dense([[1.0, -2.0]], [1.0])]))
+    >>> trace = lrp.trace([[4.0, 1.0]])
+    >>> R, recorded = trace.pull([[3.0]])
+    >>> trace.output, R
+    (array([[3.]]), array([[ 4., -2.]]))
     """
 
     model: Model

@@ -3,7 +3,9 @@
 import ast
 import doctest
 import importlib
+import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,11 +25,11 @@ ROOMS = [
     ["modifiers", "pull"],
     ["propagation"],
     ["rule"],
-    ["rules"],
+    ["rules", "input_rules"],
     ["layers"],
     ["normalization"],
     ["model", "folding", "speech"],
-    ["building"],
+    ["building", "primitive"],
     ["selection", "canonization", "primitives", "ledger"],
     ["composite", "conditions", "batches", "concept", "drawing"],
     ["explanation", "trace"],
@@ -124,6 +126,28 @@ def test_doctests(name):
     except refcrp.errors.MissingDependencyError as error:
         pytest.skip(str(error))
     assert doctest.testmod(module).failed == 0
+
+
+def public_objects():
+    for name in refcrp.__all__:
+        value = getattr(refcrp, name)
+        if inspect.ismodule(value):
+            yield from ((f"{name}.{inner}", getattr(value, inner)) for inner in value.__all__)
+        elif inspect.isclass(value) or inspect.isfunction(value):
+            yield name, value
+
+
+def test_every_public_name_has_an_example():
+    """On a class it may be at one of its methods. Bases say instead where one is."""
+    elsewhere = {"LinearLayer", "MergeLayer", "OwnRelevanceLayer", "SampleNorm", "WeightedLayer"}
+    without = set()
+    for name, value in public_objects():
+        own = [value, *vars(value).values()] if inspect.isclass(value) else [value]
+        if not any(re.search(r">>> |\bExamples\n", str(getattr(o, "__doc__", ""))) for o in own):
+            without.add(name)
+    errors = {n for n in without if n.startswith("errors.")}  # RefcrpError has the one for all
+    assert without - errors == {f"layers.{name}" for name in elsewhere}
+    assert "errors.RefcrpError" not in errors
 
 
 def test_no_module_is_called_like_a_public_name():

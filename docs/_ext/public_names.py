@@ -7,6 +7,7 @@ that is on no page is a warning, which fails the build.
 
 import importlib
 import inspect
+import re
 from typing import Protocol
 
 from sphinx.util import logging
@@ -82,15 +83,17 @@ class PublicNames(SphinxDirective):
 
 
 class Literature(SphinxDirective):
-    """The references of a module's docstring, which docstrings cite from everywhere."""
+    """The references of modules' docstrings, each once, which docstrings cite from everywhere."""
 
     required_arguments = 1
+    final_argument_whitespace = True
 
     def run(self):
         """Make the nodes."""
-        docstring = inspect.getdoc(importlib.import_module(self.arguments[0]))
-        text = docstring.partition("References\n----------\n")[2]
-        return self.parse_text_to_nodes("\n".join(["```{eval-rst}", text, "```"]))
+        docstrings = [inspect.getdoc(importlib.import_module(name)) for name in self.arguments[0].split()]
+        text = "\n".join(docstring.partition("References\n----------\n")[2] for docstring in docstrings)
+        entries = dict.fromkeys(entry.strip() for entry in re.split(r"^(?=\.\. )", text, flags=re.MULTILINE))
+        return self.parse_text_to_nodes("\n".join(["```{eval-rst}", *entries, "```"]))
 
 
 class PublicModule(PublicNames):

@@ -16,7 +16,7 @@ PACKAGE = Path(refcrp.__file__).parent
 TEST = Path(__file__).parents[2] / "tests" / "test_architecture.py"
 
 # What people come to read: drawn darker.
-MAIN = {"propagation", "rule", "rules", "lrp", "crp"}
+MAIN = {"propagation", "rule", "rules", "input_rules", "lrp", "crp"}
 INK, FILL, MAIN_FILL, LINE = "#222222", "#e8edf3", "#9fc5a8", "#8a97a8"
 
 

@@ -57,6 +57,15 @@ class ConceptAtlas:
         The relevance of every concept in every region.
     lrp : LRP
     concept : Concept
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> x, labels = rc.load_digits()
+    >>> lrp = rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())
+    >>> concepts, relevance = rc.concept_atlas(lrp, x[:1], "conv2", regions=2).ranking()
+    >>> concepts, relevance.round(2)
+    (array([11,  3,  9,  2]), array([0.23, 0.22, 0.08, 0.05]))
     """
 
     layer: str
@@ -183,6 +192,15 @@ def concept_atlas(
         If there are more cells than pixels, or labels are not integers.
     UnknownLayerError, FeatureError
         If there is no such layer or output neuron.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> x, labels = rc.load_digits()
+    >>> lrp = rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())
+    >>> rc.concept_atlas(lrp, x[:1], "conv2", regions=2).concepts.reshape(2, 2)
+    array([[ 2, 11],
+           [ 3,  9]])
     """
     shape = np.shape(x)
     if len(shape) != 4 or shape[0] != 1:

@@ -39,6 +39,14 @@ class PrototypeComparison:
         All classes.
     class_log_likelihood : (m, c) array
         ln p under the mixture of each class.
+
+    Examples
+    --------
+    With the prototypes of the example of `Prototypes`::
+
+        comparison = prototypes.compare(rc.ConceptVectors("conv2", [[1.0, 0.0]], [7], [8]))
+        comparison.over(1)  # (array([[0]]), array([[0.25]])): concept 0, by a quarter
+        comparison.under(1)  # (array([[1]]), array([[-0.25]]))
     """
 
     vectors: ConceptVectors

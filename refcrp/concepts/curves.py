@@ -52,6 +52,15 @@ class FlippingCurve:
         What is flipped.
     rises : bool
         Whether flipping builds the input up, so that a good order raises the score; otherwise it takes away.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import refcrp as rc
+    >>> steps, order = np.array([0, 1, 2]), np.array([[1, 0]])
+    >>> curve = rc.FlippingCurve(steps, np.array([[9.0, 3.0, 0.0]]), order, np.array([0]), "mine", "pixels")
+    >>> curve.change, curve.area, curve.aopc
+    (array([[0., 6., 9.]]), array([5.25]), array([5.]))
     """
 
     steps: Indices

@@ -94,6 +94,15 @@ def attribution_graph(
 
     A channel that is reached several times is one node. Its relevance is the sum over its parents, it is
     taken apart once, and its level is the fewest edges from the root.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> x, labels = rc.load_digits()
+    >>> lrp = rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())
+    >>> graph = rc.attribution_graph(lrp, x[:1], layer="conv2", channel=11, width=[2])
+    >>> [(edge.target, round(edge.share, 2)) for edge in graph.edges]
+    [(('conv1', 1), 0.36), (('conv1', 0), 0.27)]
     """
     if not isinstance(lrp, LRP):
         raise ParameterError(f"attribution_graph: lrp must be an LRP analyzer, got {lrp!r}")

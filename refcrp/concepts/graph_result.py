@@ -96,6 +96,21 @@ class AttributionGraph:
         The output neuron whose relevance was followed.
     origin : GraphOrigin
         What the graph was made of, for `heatmaps`.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> x, labels = rc.load_digits()
+    >>> lrp = rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())
+    >>> graph = rc.attribution_graph(lrp, x[:1], layers=["conv1", "conv2"], width=(2, 1))
+    >>> for node in graph.nodes:
+    ...     print(node.level, node.layer, node.channel, round(node.relevance, 2))
+    0 y 0 1.0
+    1 conv2 11 0.31
+    1 conv2 3 0.26
+    2 conv1 1 0.19
+    >>> graph.heatmaps().shape
+    (4, 1, 28, 28)
     """
 
     nodes: tuple[GraphNode, ...]

@@ -45,6 +45,17 @@ class LocalConcepts:
         That sum.
     selected : (n,) array of int
         The output neuron that was explained.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import refcrp as rc
+    >>> x, labels = rc.load_digits()
+    >>> lrp = rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())
+    >>> local = rc.local_concepts(lrp, x[:1], "conv2", np.ones((28, 28), bool), n=2)
+    >>> rc.CRP(lrp, "conv2", rc.GivenFeatures(local.channels))(x[:1]).features
+    array([[11],
+           [ 3]])
     """
 
     layer: str
@@ -98,6 +109,17 @@ def local_concepts(
         If the mask is not of bool, or is empty.
     UnknownLayerError, FeatureError
         If there is no such layer or output neuron, or the layer has fewer concepts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import refcrp as rc
+    >>> x, labels = rc.load_digits()
+    >>> lrp = rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())
+    >>> upper = np.arange(28 * 28).reshape(28, 28) < 14 * 28
+    >>> local = rc.local_concepts(lrp, x[:1], "conv2", upper, n=2)
+    >>> local.channels[:, 0], local.share[:, 0].round(2)
+    (array([11,  2]), array([0.46, 0.17]))
     """
 
     def inside(maps: Array) -> Array:

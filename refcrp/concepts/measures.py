@@ -102,6 +102,14 @@ class Conservation:
     kept : (rows,) array
         The relevance of the input, divided by itself plus all that was lost: 1 if nothing was; NaN where both
         are 0.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> lrp = rc.LRP(rc.Sequential([rc.layers.Dense([[2.0, 1.0]], [1.0], name="dense")]))
+    >>> c = rc.conservation(lrp([[1.0, 1.0]]))
+    >>> c.received, c.lost, c.kept
+    ({'dense': array([1.])}, {'dense': array([0.25])}, array([0.75]))
     """
 
     received: dict[str, Array]
@@ -128,6 +136,14 @@ def conservation(explanation: Explanation) -> Conservation:
     ------
     ParameterError
         If it is not an explanation, or not made by an analyzer.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> x, labels = rc.load_digits()
+    >>> lrp = rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())
+    >>> rc.conservation(lrp(x[:2])).kept.round(3)
+    array([0.989, 0.995])
     """
     if not isinstance(explanation, Explanation):
         raise ParameterError(f"conservation: expected an explanation, got {explanation!r}")

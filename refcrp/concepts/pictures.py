@@ -75,6 +75,15 @@ def concept_grid(
     ------
     MissingDependencyError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> lrp = rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())
+    >>> refs, data = rc.load_references("lenet5")
+    >>> figure = rc.concept_grid(refs, lrp, data, "conv2", [3, 11], n=2)
+    >>> len(figure.axes)  # RelMax and ActMax of two channels, two samples each
+    8
     """
     if style not in STYLES:
         raise ParameterError(f"style={style!r}: expected one of {', '.join(map(repr, STYLES))}")

@@ -61,6 +61,17 @@ class Prototypes:
     Notes
     -----
     Nearest is by Euclidean distance, the first one among equals, as in the authors' code.
+
+    Examples
+    --------
+    With scikit-learn installed::
+
+        import refcrp as rc
+
+        vectors = rc.ConceptVectors("conv2", [[1.0, 0.0], [0.75, 0.25], [0.5, 0.5]], [0, 1, 2], [8, 8, 8])
+        prototypes = rc.Prototypes.fit(vectors, per_class=1)
+        prototypes.means[8]  # array([[0.75, 0.25]])
+        prototypes.samples[8]  # array([1]), the nearest
     """
 
     vectors: ConceptVectors

@@ -46,6 +46,15 @@ class ReferenceSamples(Rankings):
     ----------
     settings : mapping
         With what they were collected.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> refs, data = rc.load_references("lenet5")
+    >>> refs.top("conv2", 11, n=3).samples
+    array([  9, 151,  54])
+    >>> refs.top("conv2", 11, by="activation", n=3).samples
+    array([  4, 291,  81])
     """
 
     @classmethod
@@ -114,6 +123,17 @@ class ReferenceSamples(Rankings):
             If a target is no output neuron.
         ParameterError, ShapeError, UnknownLayerError
             If an argument does not fit.
+
+        Examples
+        --------
+        >>> import refcrp as rc
+        >>> x, labels = rc.load_digits()
+        >>> lrp = rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())
+        >>> refs = rc.ReferenceSamples.collect(lrp, (x, labels), "conv2", n=5)
+        >>> refs
+        ReferenceSamples(conv2; best 5 of 100 samples)
+        >>> refs.classes("conv2", 11, n=2)[0]
+        array([0, 9])
         """
         source = as_data(data)
         scorer = scorer_for(lrp, source, layers, concepts, targets, max_targets, abs_norm, per_class)

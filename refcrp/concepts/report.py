@@ -55,6 +55,15 @@ class Report:
         How pixels became the input.
     differs : tuple of str
         What was another when the reference samples were found: "model", "rules", "dialect", ...
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> x, labels = rc.load_digits()
+    >>> lrp = rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())
+    >>> card = rc.report(lrp, x[:1], "conv2", n=2)
+    >>> card.prediction, card.channels, card.shares
+    (0, [11, 3], ['31.3 %', '25.9 %'])
     """
 
     whole: Explanation
@@ -120,7 +129,13 @@ class Report:
         return page(self)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the card to a file: ``.html``, or a picture, by the ending."""
+        """Write the card to a file: ``.html``, or a picture, by the ending.
+
+        Raises
+        ------
+        ParameterError
+            If the file has another ending.
+        """
         path = report_path(path)
         if path.suffix.lower() == ".html":
             path.write_text(self.html(), encoding="utf-8")
@@ -191,6 +206,16 @@ def report(
         If an argument does not fit; `path` is checked before anything is computed.
     MissingDependencyError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> x, labels = rc.load_digits()
+    >>> lrp = rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())
+    >>> refs, data = rc.load_references("lenet5")
+    >>> card = rc.report(lrp, x[:1], "conv2", refs=refs, data=data, n=2, samples=3)
+    >>> [tile.sample for tile in card.tiles["relevance"][0]]  # of the first concept
+    [9, 151, 54]
     """
     if not isinstance(lrp, LRP):
         raise ParameterError(f"report: lrp must be an LRP analyzer, got {lrp!r}")

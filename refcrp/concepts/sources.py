@@ -128,6 +128,18 @@ class HDF5Data(Data):
     ------
     ParameterError
         If the file has no such dataset.
+    ShapeError
+        If there are not as many labels as images.
+
+    Examples
+    --------
+    Of a file that holds bytes::
+
+        import numpy as np
+        import refcrp as rc
+
+        data = rc.HDF5Data("photos.h5", "pixels", "classes", prepare=lambda x: x / np.float32(255))
+        refs = rc.ReferenceSamples.collect(lrp, data, "conv2", "references.h5")
     """
 
     path: str | PathLike[str]

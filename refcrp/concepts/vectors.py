@@ -38,6 +38,13 @@ class ConceptVectors:
     ------
     ShapeError, NonFiniteError, ParameterError
         If these are no such arrays.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> v = rc.ConceptVectors("conv2", [[0.75, 0.25], [0.5, -0.5]], samples=[0, 7], targets=[3, 5])
+    >>> v.take(v.targets == 5).vectors
+    array([[ 0.5, -0.5]])
     """
 
     layer: str
@@ -113,6 +120,17 @@ def concept_vectors(
     ------
     UnknownLayerError, FeatureError
         If there is no such layer or output neuron.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> x, labels = rc.load_digits()
+    >>> lrp = rc.LRP(rc.load_model("lenet5"), rc.EpsilonPlus())
+    >>> vectors = rc.concept_vectors(lrp, (x, labels), "conv2")
+    >>> vectors
+    ConceptVectors('conv2', 100 vectors of 16 concepts)
+    >>> vectors.vectors[:3].argmax(axis=1)  # the concepts that count most in three zeros
+    array([11, 11, 11])
     """
     if not isinstance(lrp, LRP):
         raise ParameterError(f"concept_vectors: lrp must be an LRP analyzer, got {lrp!r}")

@@ -28,7 +28,14 @@ SIDES = ("top", "bottom", "left", "right")
 
 @dataclass(frozen=True)
 class RuleSpec:
-    """A rule by its name, one of `RULES`, and its parameters: ``RuleSpec("gamma", {"gamma": 0.25})``."""
+    """A rule by its name, one of `RULES`, and its parameters: ``RuleSpec("gamma", {"gamma": 0.25})``.
+
+    Examples
+    --------
+    >>> from refcrp.conformance import RuleSpec
+    >>> RuleSpec("gamma", {"gamma": 0.25}).rule
+    GammaRule(gamma=0.25)
+    """
 
     name: str
     parameters: Mapping[str, float] = field(default_factory=dict)
@@ -59,6 +66,14 @@ class LayerSpec:
     inputs : tuple of str, optional
         What the layer reads: names of layers before it, ``"x"`` for the network's input. None: the layer
         before.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from refcrp.conformance import LayerSpec, RuleSpec
+    >>> spec = LayerSpec("dense", "fc", RuleSpec("zero"), {"weight": np.array([[2.0, 1.0]])})
+    >>> spec.layer
+    Dense(2 => 1, name='fc')
     """
 
     kind: str
@@ -115,6 +130,16 @@ class Case:
         For each value, how far it moves to first order when every number that enters, and every
         intermediate result, is off by 1 relative. Errors of u · scale are what a computation with unit
         roundoff u cannot avoid. For refcrp's own dialect.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from refcrp.conformance import Case, LayerSpec, RuleSpec
+    >>> weight, R = {"weight": np.array([[2.0, 1.0]])}, np.array([[8.0]])
+    >>> layer = LayerSpec("dense", "fc", RuleSpec("zero"), weight)
+    >>> case = Case("mine", "One neuron, by hand.", (layer,), np.array([[1.0, 2.0]]), relevance_out=R)
+    >>> case.outputs(), sorted(case.words)
+    ([array([[4.]])], ['dense', 'zero'])
     """
 
     id: str

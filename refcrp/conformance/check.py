@@ -62,6 +62,13 @@ def cases(
     ------
     ParameterError
         If there is no such dialect or type, or no vector is left.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> (case,) = rc.conformance.cases("zennit", select="zero-bias-hand-1")
+    >>> case.x, case.expected["refcrp"], case.expected["zennit"]
+    (array([[1., 2.]]), array([[ 1.5, -1. ]]), array([[ 1.49999925, -0.9999995 ]]))
     """
     name = None if dialect is None else as_dialect(dialect).name
     single = as_dtype(dtype) == "float32"
@@ -130,6 +137,14 @@ def check(
     ------
     ParameterError
         If a setting is out of its range, no vector is left, or there is no such adapter.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> from refcrp.conformance.adapters import own
+    >>> report = rc.conformance.check(own.explain, select=["dense", "gamma"])
+    >>> report.passed
+    True
     """
     dtype = as_dtype(dtype)
     check_number("tolerance", tolerance, 0, includes_low=False)
@@ -155,12 +170,30 @@ def check_case(
 ) -> None:
     """Check an implementation against one test vector, for parametrised tests.
 
+    Parameters
+    ----------
+    adapter : callable
+        As for `check`.
+    case : Case
+        The vector, one of `cases`.
+    dialect, dtype, tolerance
+        As for `check`.
+
     Raises
     ------
+    ParameterError
+        If the vector is not of this dialect.
     AssertionError
         If the adapter gives anything but the right relevance; the message says what it looks like.
     unittest.SkipTest
         If it raises `NotSupported`; pytest takes that for a skipped test.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> from refcrp.conformance.adapters import own
+    >>> (case,) = rc.conformance.cases(select="zero-bias-hand-1")
+    >>> rc.conformance.check_case(own.explain, case)  # which says nothing: it is right
     """
     name, dtype = as_dialect(dialect).name, as_dtype(dtype)
     if name not in case.expected:

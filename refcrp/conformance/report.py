@@ -120,6 +120,15 @@ class Report:
         The machine and the versions, for the header.
     ranking : tuple of Rank
         The dialects, best first, if the dialect was to be found out.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> report = rc.conformance.check(lambda case: [[3.0, -2.0]], select="zero-bias-hand-1")
+    >>> report.verdict
+    'FAIL: 1 of 1 vectors fail, 0 pass'
+    >>> report.diagnosis
+    ('the failure looks like: the result is the gradient times the input, no relevance is divided',)
     """
 
     adapter: str

@@ -21,7 +21,16 @@ Adapter = Callable[[Case], Any]
 
 
 class NotSupported(RefcrpError, NotImplementedError):  # noqa: N818 - what an adapter says, not what went wrong
-    """To be raised by an adapter for a rule, a layer or a setting that its implementation does not have."""
+    """To be raised by an adapter for a rule, a layer or a setting that its implementation does not have.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> def explain(case):
+    ...     raise rc.conformance.NotSupported("no rule yet")
+    >>> rc.conformance.check(explain, select="zero-bias-hand-1").count("not supported")
+    1
+    """
 
 
 @dataclass(frozen=True, eq=False)

@@ -134,6 +134,12 @@ def load_vectors(path: str | PathLike[str] | None = None) -> tuple[Case, ...]:
     ------
     ModelFormatError
         If the file is not there, is none of test vectors, or is damaged.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> {case.id: case for case in rc.conformance.load_vectors()}["zero-bias-hand-1"].reason
+    'LRP-0 by hand: contributions 3 and -2 and a bias of 1.'
     """
     if path is None:
         return built_in_vectors()

@@ -101,12 +101,33 @@ def format_of(path: Path) -> Format:
 def save_model(model: Model, path: str | PathLike[str]) -> None:
     """Write a model to an HDF5 file that `load_model` reads; a crash leaves the old file as it was.
 
+    Parameters
+    ----------
+    model : Model
+    path : path
+        The file; the ending is of no matter.
+
     Raises
     ------
+    ParameterError
+        If it is no model, or the path is the name of a built-in one.
     ModelFormatError
         If the parameters are neither float32 nor float64.
     OSError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import refcrp as rc
+    >>> model = rc.Sequential([rc.layers.Dense([[3.0, 2.0]])])
+    >>> with TemporaryDirectory() as folder:
+    ...     rc.save_model(model, Path(folder, "mine.h5"))
+    ...     rc.load_model(Path(folder, "mine.h5"))
+    Sequential([
+      Dense(2 => 1, name='dense1'),
+    ])
     """
     from refcrp.io import hdf5  # noqa: PLC0415 - h5py is imported where it is used
 

@@ -20,7 +20,7 @@ from refcrp.building import Sequential
 from refcrp.errors import ModelFormatError, RefcrpError, nearest_names
 from refcrp.io.hdf5_checked import CheckedReader
 from refcrp.layers import Activation, Layer
-from refcrp.layers.activation import ACTIVATIONS
+from refcrp.layers.weighted import ACTIVATIONS
 from refcrp.model import INPUT, INPUT_NAME, Graph, Model
 
 __all__ = ["FORMAT", "VERSION", "read_model", "write_model"]

@@ -32,6 +32,14 @@ def load_state(model: Model, state: Mapping[str, Any]) -> Model:
     ------
     ModelFormatError
         If an array is missing, left over, or of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import refcrp as rc
+    >>> model = rc.Sequential([rc.layers.Dense(np.zeros((1, 2)), name="fc")])
+    >>> rc.load_state(model, {"fc.weight": [[3.0, 2.0]]})["fc"].weight
+    array([[3., 2.]])
     """
     left = {key: value for key, value in state.items() if not key.endswith(IGNORED)}
     layers = [with_state(node.layer, node.name, left) for node in model.nodes]

@@ -50,8 +50,21 @@ def from_torch(module: Any, example_input: Any, *, layers: OwnLayers | None = No
     ModelFormatError
         If the module cannot be traced, holds an operator that has no layer here (the error names it and
         those that have), or comes out different.
+    ParameterError
+        If it is no module, or does not take the example.
     MissingDependencyError
         If PyTorch is not installed.
+
+    Examples
+    --------
+    With PyTorch installed::
+
+        import refcrp as rc
+        import torch
+
+        module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU())
+        model = rc.from_torch(module, torch.zeros(1, 3))
+        model.names  # ('0', '1'), as in the module
     """
     torch = needed_torch()
     if not isinstance(module, torch.nn.Module):

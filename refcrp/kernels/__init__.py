@@ -50,7 +50,14 @@ __all__ = [
 
 
 def backend() -> str:
-    """Tell which kernels run for float32 and float64: ``"cython"`` or ``"numpy"``."""
+    """Tell which kernels run for float32 and float64: ``"cython"`` or ``"numpy"``.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> rc.backend() in ("cython", "numpy")
+    True
+    """
     return "cython" if USE_COMPILED else "numpy"
 
 

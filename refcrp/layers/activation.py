@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from refcrp.arrays import Array, like
 from refcrp.checks import Shape, as_flag, check_number, check_ordered
-from refcrp.errors import ArrayTypeError, ParameterError, ShapeError, SoftmaxError, nearest_names
+from refcrp.errors import ArrayTypeError, ShapeError, SoftmaxError
 from refcrp.layers.own import OwnRelevanceLayer
 from refcrp.pull import Pull
 from refcrp.rule import Rule
@@ -28,7 +28,6 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
-    "activation_from",
 ]
 
 STRIP_SOFTMAX = (
@@ -39,7 +38,17 @@ STRIP_SOFTMAX = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Activation(OwnRelevanceLayer):
-    """Base of all functions that act on each value alone."""
+    """Base of all functions that act on each value alone.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> class Square(L.Activation):
+    ...     def function(self, x):
+    ...         return x * x
+    >>> Square().forward([[3.0, -2.0]])
+    array([[9., 4.]])
+    """
 
     keeps_size: ClassVar[bool] = True
     is_rational: ClassVar[bool] = False  # whether fractions stay fractions
@@ -70,7 +79,14 @@ class Activation(OwnRelevanceLayer):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ReLU(Activation):
-    """max(0, x)."""
+    """max(0, x).
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.ReLU().forward([[-1.0, 2.0]]), L.ReLU().relevance([[1.0, 4.0]], [[-1.0, 2.0]])
+    (array([[0., 2.]]), array([[1., 4.]]))
+    """
 
     kind: ClassVar[str] = "relu"
     is_rational: ClassVar[bool] = True
@@ -83,7 +99,14 @@ class ReLU(Activation):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ReLU6(Activation):
-    """max(0, x), but 6 at most."""
+    """max(0, x), but 6 at most.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.ReLU6().forward([[-1.0, 2.0, 8.0]])
+    array([[0., 2., 6.]])
+    """
 
     kind: ClassVar[str] = "relu6"
     is_rational: ClassVar[bool] = True
@@ -96,7 +119,14 @@ class ReLU6(Activation):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class HardTanh(Activation):
-    """x, but `low` at least and `high` at most."""
+    """x, but `low` at least and `high` at most.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.HardTanh(-1, 2).forward([[-3.0, 0.5, 3.0]])
+    array([[-1. ,  0.5,  2. ]])
+    """
 
     kind: ClassVar[str] = "hard_tanh"
     is_rational: ClassVar[bool] = True
@@ -118,7 +148,14 @@ class HardTanh(Activation):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LeakyReLU(Activation):
-    """x where x ≥ 0, slope · x elsewhere."""
+    """x where x ≥ 0, slope · x elsewhere.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.LeakyReLU(0.5).forward([[-3.0, 2.0]])
+    array([[-1.5,  2. ]])
+    """
 
     kind: ClassVar[str] = "leaky_relu"
     is_rational: ClassVar[bool] = True
@@ -136,7 +173,14 @@ class LeakyReLU(Activation):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ELU(Activation):
-    """x where x ≥ 0, alpha · (exp(x) - 1) elsewhere."""
+    """x where x ≥ 0, alpha · (exp(x) - 1) elsewhere.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.ELU(2.0).forward([[-1.0, 0.0, 3.0]]).round(3)
+    array([[-1.264,  0.   ,  3.   ]])
+    """
 
     kind: ClassVar[str] = "elu"
 
@@ -153,7 +197,14 @@ class ELU(Activation):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GELU(Activation):
-    """x · Φ(x), with the distribution function Φ of the normal distribution, or its tanh approximation."""
+    """x · Φ(x), with the distribution function Φ of the normal distribution, or its tanh approximation.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.GELU().forward([[-1.0, 0.0, 1.0]]).round(3)
+    array([[-0.159,  0.   ,  0.841]])
+    """
 
     kind: ClassVar[str] = "gelu"
 
@@ -179,7 +230,14 @@ class GELU(Activation):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SiLU(Activation):
-    """x · sigmoid(x), also called swish."""
+    """x · sigmoid(x), also called swish.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.SiLU().forward([[-1.0, 0.0, 1.0]]).round(3)
+    array([[-0.269,  0.   ,  0.731]])
+    """
 
     kind: ClassVar[str] = "silu"
 
@@ -190,7 +248,14 @@ class SiLU(Activation):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tanh(Activation):
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.Tanh().forward([[-1.0, 0.0, 1.0]]).round(3)
+    array([[-0.762,  0.   ,  0.762]])
+    """
 
     kind: ClassVar[str] = "tanh"
 
@@ -201,7 +266,14 @@ class Tanh(Activation):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sigmoid(Activation):
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)).
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.Sigmoid().forward([[-1.0, 0.0, 1.0]]).round(3)
+    array([[0.269, 0.5  , 0.731]])
+    """
 
     kind: ClassVar[str] = "sigmoid"
 
@@ -212,7 +284,14 @@ class Sigmoid(Activation):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Softmax(Activation):
-    """exp(x) over its sum along the channels; computed, but never explained."""
+    """exp(x) over its sum along the channels; computed, but never explained.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.Softmax().forward([[2.0, 2.0]])
+    array([[0.5, 0.5]])
+    """
 
     kind: ClassVar[str] = "softmax"
 
@@ -236,21 +315,3 @@ def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), written so that no exponential overflows and none is lost beside 1."""
     small = np.exp(-np.abs(x))
     return np.asarray(np.where(x < 0, small, 1) / (1 + small))
-
-
-ACTIVATIONS: dict[str, type[Activation]] = {
-    cls.kind: cls for cls in (ReLU, ReLU6, HardTanh, LeakyReLU, ELU, GELU, SiLU, Tanh, Sigmoid, Softmax)
-}
-
-
-def activation_from(value: Any, what: str) -> Activation | None:
-    """Give the activation function that a name, an object or None stands for; linear is None."""
-    if value is None or value == "linear":
-        return None
-    if isinstance(value, Activation):
-        return value
-    if isinstance(value, str) and value in ACTIVATIONS:
-        return ACTIVATIONS[value]()
-    raise ParameterError(
-        f"{what}: no activation function {value!r}; {nearest_names(str(value), ACTIVATIONS)}"
-    )

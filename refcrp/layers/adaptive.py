@@ -68,6 +68,14 @@ class AdaptiveAvgPool(AdaptivePool, SeparableLayer):
     output_size : int or (int, int)
         Height and width of the output, in pixels.
     name : str, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from refcrp import layers as L
+    >>> image = np.arange(12.0).reshape(1, 1, 3, 4)
+    >>> L.AdaptiveAvgPool((1, 2)).forward(image)
+    array([[[[4.5, 6.5]]]])
     """
 
     kind: ClassVar[str] = "adaptive_avgpool"
@@ -86,6 +94,14 @@ class AdaptiveMaxPool(AdaptivePool, OwnRelevanceLayer):
     output_size : int or (int, int)
         Height and width of the output, in pixels; bins are those of `AdaptiveAvgPool`.
     name : str, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from refcrp import layers as L
+    >>> image = np.arange(12.0).reshape(1, 1, 3, 4)
+    >>> L.AdaptiveMaxPool((1, 2)).forward(image)
+    array([[[[ 9., 11.]]]])
     """
 
     kind: ClassVar[str] = "adaptive_maxpool"

@@ -50,6 +50,13 @@ class Layer(ABC):
     ----------
     name : str, optional
         How composites, conditions and recordings address it in a model.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> layer = L.Dense([[1.0, 1.0]])
+    >>> layer.forward([[3.0, 1.0]]), layer.relevance([[8.0]], [[3.0, 1.0]])
+    (array([[4.]]), array([[6., 2.]]))
     """
 
     kind: ClassVar[str] = "layer"  # how a model names a layer that has no name: kind1, kind2, ...
@@ -255,20 +262,57 @@ def reshaping_pull(output: Array, a: Array) -> Pull:
 
 
 class ConvLayer(Layer):
-    """Group of all convolutions."""
+    """Group of all convolutions.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> model = rc.load_model("lenet5")
+    >>> [name for name in model.names if isinstance(model[name], rc.ConvLayer)]
+    ['conv1', 'conv2']
+    """
 
 
 class PoolingLayer(Layer):
-    """Group of all pooling layers."""
+    """Group of all pooling layers.
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> model = rc.load_model("lenet5")
+    >>> [name for name in model.names if isinstance(model[name], rc.PoolingLayer)]
+    ['pool1', 'pool2']
+    """
 
 
 class DropoutLayer(Layer):
-    """Group of all dropout layers."""
+    """Group of all dropout layers.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> issubclass(L.Dropout, L.DropoutLayer)
+    True
+    """
 
 
 class ReshapingLayer(Layer):
-    """Group of all layers that only reshape."""
+    """Group of all layers that only reshape.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> [issubclass(c, L.ReshapingLayer) for c in (L.Flatten, L.Reshape, L.Permute)]
+    [True, True, True]
+    """
 
 
 class NormalizationLayer(Layer):
-    """Group of the normalisation layers that are an affine map at inference, as BatchNorm is."""
+    """Group of the normalisation layers that are an affine map at inference, as BatchNorm is.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> issubclass(L.BatchNorm, L.NormalizationLayer), issubclass(L.LayerNorm, L.NormalizationLayer)
+    (True, False)
+    """

@@ -115,6 +115,15 @@ class Conv2d(Convolving):
         Output channels and input channels are cut into this many groups, each seeing only its own.
     activation : str or Activation, optional
     name : str, optional
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> conv = L.Conv2d([[[[1.0, 1.0]]]], [0.5])
+    >>> conv.forward([[[[1.0, 2.0, 3.0]]]])
+    array([[[[3.5, 5.5]]]])
+    >>> conv.relevance([[[[7.0, 0.0]]]], [[[[1.0, 2.0, 3.0]]]])
+    array([[[[2., 4., 0.]]]])
     """
 
     kind: ClassVar[str] = "conv"
@@ -219,6 +228,13 @@ def conv1d(
         Along the sequence.
     **settings
         ``groups``, ``activation`` and ``name``, as for `Conv2d`.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> conv = L.conv1d([[[1.0, 0.0, -1.0]]], padding=1)
+    >>> conv.forward([[[[1.0, 2.0, 4.0]]]])
+    array([[[[-2., -3.,  2.]]]])
     """
     array = unchecked_array(weight, "conv1d: weight")
     check_shape(array.shape, (None,) * 3, "conv1d: weight (out, in / groups, k)")
@@ -242,6 +258,13 @@ def depthwise_conv2d(weight: Array, bias: Array | None = None, **settings: Any) 
     bias : (channels · multiplier,) array, optional
     **settings
         ``stride``, ``padding``, ``dilation``, ``activation`` and ``name``, as for `Conv2d`.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> conv = L.depthwise_conv2d([[[[2.0]]], [[[3.0]]]])
+    >>> conv.forward([[[[1.0]], [[1.0]]]]).ravel()
+    array([2., 3.])
     """
     array = unchecked_array(weight, "depthwise_conv2d: weight")
     check_shape(array.shape, (None,) * 4, "depthwise_conv2d: weight (channels, multiplier, kh, kw)")
@@ -273,6 +296,12 @@ def separable_conv2d(
         Of the second; the first is called ``name.depthwise``.
     **settings
         ``stride``, ``padding`` and ``dilation`` of the first.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.separable_conv2d([[[[2.0]]], [[[3.0]]]], [[1.0, 1.0]], name="sep")
+    (Conv2d(2 => 2, 1x1, groups 2, name='sep.depthwise'), Conv2d(2 => 1, 1x1, name='sep'))
     """
     array = unchecked_array(pointwise, "separable_conv2d: pointwise")
     if array.ndim == 2:

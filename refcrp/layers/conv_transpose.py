@@ -38,6 +38,12 @@ class ConvTranspose2d(Convolving):
         Output channels and input channels are cut into this many groups, each seeing only its own.
     activation : str or Activation, optional
     name : str, optional
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.ConvTranspose2d([[[[1.0, 2.0]]]], stride=(1, 2)).forward([[[[1.0, 10.0]]]])
+    array([[[[ 1.,  2., 10., 20.]]]])
     """
 
     kind: ClassVar[str] = "conv_transpose"

@@ -24,6 +24,17 @@ class Dense(WeightedLayer):
     bias : (out,) array, optional
     activation : str or Activation, optional
     name : str, optional
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> dense = rc.layers.Dense([[2.0, -1.0]], [1.0])
+    >>> dense.forward([[2.0, 1.0]])
+    array([[4.]])
+    >>> dense.relevance([[4.0]], [[2.0, 1.0]])
+    array([[ 4., -1.]])
+    >>> dense.relevance([[5.0]], [[2.0, 1.0]], rule=rc.ZPlusRule())
+    array([[4., 0.]])
     """
 
     kind: ClassVar[str] = "dense"

@@ -25,6 +25,7 @@ class LinearLayer(Layer):
     """A layer that is a linear map of its input, perhaps with an activation function after it.
 
     A subclass gives two operations and knows no rule: `linear`, and its adjoint `transpose`.
+    There is an example in docs/write-a-layer.md.
     """
 
     if TYPE_CHECKING:

@@ -21,7 +21,7 @@ __all__ = ["Add", "Concat", "MergeLayer", "Multiply"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MergeLayer(Layer):
-    """Base of layers with several inputs."""
+    """Base of layers with several inputs: `Add`, `Concat`, and yours."""
 
     takes_several: ClassVar[bool] = True
 
@@ -66,6 +66,14 @@ class Add(MergeLayer):
     """z = a + b + ..., of inputs of one shape.
 
     Relevance is divided in proportion: ``R_a = a / stabilize(z) · R``.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.Add().forward([[3.0, 1.0]], [[1.0, 1.0]])
+    array([[4., 2.]])
+    >>> [R for R in L.Add().relevance([[8.0, 2.0]], [[3.0, 1.0]], [[1.0, 1.0]])]
+    [array([[6., 1.]]), array([[2., 1.]])]
     """
 
     kind: ClassVar[str] = "add"
@@ -106,6 +114,14 @@ class Concat(MergeLayer):
     ----------
     axis : int
         1, the channels, by default; 0 would be the batch, and is refused.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.Concat().forward([[3.0]], [[1.0, 2.0]])
+    array([[3., 1., 2.]])
+    >>> L.Concat().relevance([[5.0, 6.0, 7.0]], [[3.0]], [[1.0, 2.0]])
+    (array([[5.]]), array([[6., 7.]]))
     """
 
     kind: ClassVar[str] = "concat"
@@ -154,6 +170,14 @@ class Multiply(LinearLayer):
     ----------
     value : float
         c, not zero.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.Multiply(0.5).forward([[3.0, -1.0]])
+    array([[ 1.5, -0.5]])
+    >>> L.Multiply(0.5).relevance([[1.0, 2.0]], [[3.0, -1.0]])
+    array([[1., 2.]])
     """
 
     kind: ClassVar[str] = "multiply"

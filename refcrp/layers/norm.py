@@ -80,6 +80,12 @@ class Scale(Affine):
         Of the input, the first that the weight goes along. 0 would be the batch; -1 is the last, so that a
         weight (height, width) with ``axis=-2`` scales pixels, alike in all channels.
     name : str, optional
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.Scale([2.0, 4.0], [1.0, 0.0]).forward([[3.0, 0.5]])
+    array([[7., 2.]])
     """
 
     kind: ClassVar[str] = "scale"
@@ -119,6 +125,15 @@ class BatchNorm(Affine, NormalizationLayer):
     epsilon : float
         Added to the variance.
     name : str, optional
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> norm = L.BatchNorm([1.0, 2.0], [4.0, 1.0], epsilon=0.0)
+    >>> norm.weight, norm.bias
+    (array([0.5, 1. ]), array([-0.5, -2. ]))
+    >>> norm.forward([[3.0, 3.0]])
+    array([[1., 1.]])
     """
 
     kind: ClassVar[str] = "batchnorm"

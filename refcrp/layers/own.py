@@ -17,7 +17,10 @@ __all__ = ["OwnRelevanceLayer"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OwnRelevanceLayer(Layer):
-    """A layer with a relevance method of its own; from the rule it takes the stabilizer."""
+    """A layer with a relevance method of its own; from the rule it takes the stabilizer.
+
+    There is an example in docs/write-a-layer.md.
+    """
 
     chooses: ClassVar[bool] = False  # whether every output is one of the inputs, and so as finite as they are
 

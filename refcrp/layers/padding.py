@@ -31,6 +31,12 @@ class ZeroPad(OwnRelevanceLayer):
     padding : int or (int, int, int, int)
         At the top, at the bottom, at the left, at the right, in pixels.
     name : str, optional
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.ZeroPad((0, 0, 1, 2)).forward([[[[3.0, 4.0]]]])
+    array([[[[0., 3., 4., 0., 0.]]]])
     """
 
     kind: ClassVar[str] = "zeropad"

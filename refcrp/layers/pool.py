@@ -148,6 +148,15 @@ class MaxPool(WindowPool, MaxPooling):
     padding : int or (int, int), or (int, int, int, int)
         On both sides, or at the top, bottom, left and right, not more before the image than after it; at most
         half the kernel, so that every window sees a pixel. Padding never wins.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> pool = L.MaxPool((1, 2))
+    >>> pool.forward([[[[1.0, 3.0, 0.0, 2.0]]]])
+    array([[[[3., 2.]]]])
+    >>> pool.relevance([[[[6.0, 5.0]]]], [[[[1.0, 3.0, 0.0, 2.0]]]])
+    array([[[[0., 6., 0., 5.]]]])
     """
 
     kind: ClassVar[str] = "maxpool"
@@ -155,7 +164,14 @@ class MaxPool(WindowPool, MaxPooling):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GlobalMaxPool(GlobalPool, MaxPooling):
-    """The largest value of each channel, (c, h, w) to (c, 1, 1); relevance as in `MaxPool`."""
+    """The largest value of each channel, (c, h, w) to (c, 1, 1); relevance as in `MaxPool`.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.GlobalMaxPool().forward([[[[1.0, 3.0], [0.0, 2.0]]]])
+    array([[[[3.]]]])
+    """
 
     kind: ClassVar[str] = "global_maxpool"
 
@@ -173,6 +189,15 @@ class AvgPool(WindowPool, AvgPooling):
         As in `MaxPool`.
     count_include_pad : bool
         Whether n counts padding, which is zeros, or only pixels of the image.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> pool = L.AvgPool((1, 2))
+    >>> pool.forward([[[[1.0, 3.0, 0.0, 2.0]]]])
+    array([[[[2., 1.]]]])
+    >>> pool.relevance([[[[4.0, 2.0]]]], [[[[1.0, 3.0, 0.0, 2.0]]]])
+    array([[[[1., 3., 0., 2.]]]])
     """
 
     kind: ClassVar[str] = "avgpool"
@@ -195,6 +220,13 @@ class AvgPool(WindowPool, AvgPooling):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GlobalAvgPool(GlobalPool, AvgPooling):
-    """The mean of each channel, (c, h, w) to (c, 1, 1); relevance as in `AvgPool`."""
+    """The mean of each channel, (c, h, w) to (c, 1, 1); relevance as in `AvgPool`.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.GlobalAvgPool().forward([[[[1.0, 3.0], [0.0, 2.0]]]])
+    array([[[[1.5]]]])
+    """
 
     kind: ClassVar[str] = "global_avgpool"

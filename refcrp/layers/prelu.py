@@ -26,6 +26,13 @@ class PReLU(Activation):
     weight : (channels,) or (1,) array
         The slopes.
     name : str, optional
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.PReLU([0.5, 0.25]).forward([[-2.0, -4.0], [2.0, 4.0]])
+    array([[-1., -1.],
+           [ 2.,  4.]])
     """
 
     kind: ClassVar[str] = "prelu"

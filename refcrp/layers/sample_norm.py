@@ -30,7 +30,8 @@ Lengths = tuple[int, ...]  # the shape of one sample
 class SampleNorm(OwnRelevanceLayer):
     """(x - mean) / sqrt(variance + epsilon) · weight + bias, with the mean and variance of groups of values.
 
-    Groups are parts of one sample; what makes one is all that differs. The rule is `LayerNormRule`.
+    Groups are parts of one sample; what makes one is all that differs between `LayerNorm`, `GroupNorm` and
+    `InstanceNorm`. The rule is `LayerNormRule`.
     """
 
     keeps_size: ClassVar[bool] = True
@@ -142,6 +143,15 @@ class LayerNorm(SampleNorm):
     shape : tuple of int, optional
         Of the normalised axes, where no weight or bias has it.
     name : str, optional
+
+    Examples
+    --------
+    >>> import refcrp as rc
+    >>> norm = rc.layers.LayerNorm(shape=2, epsilon=0.0)
+    >>> norm.forward([[4.0, 8.0]])
+    array([[-1.,  1.]])
+    >>> norm.relevance([[0.0, 1.0]], [[4.0, 8.0]], rule=rc.LayerNormRule())
+    array([[-1.,  2.]])
     """
 
     kind: ClassVar[str] = "layernorm"
@@ -231,6 +241,12 @@ class GroupNorm(ChannelGroupsNorm):
     epsilon : float
         Added to the variance.
     name : str, optional
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.GroupNorm(2, epsilon=0.0).forward([[1.0, 3.0, 4.0, 8.0]])
+    array([[-1.,  1., -1.,  1.]])
     """
 
     kind: ClassVar[str] = "groupnorm"
@@ -276,6 +292,13 @@ class InstanceNorm(ChannelGroupsNorm):
     epsilon : float
         Added to the variance.
     name : str, optional
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.InstanceNorm(epsilon=0.0).forward([[[1.0, 3.0], [4.0, 8.0]]])
+    array([[[-1.,  1.],
+            [-1.,  1.]]])
     """
 
     kind: ClassVar[str] = "instancenorm"

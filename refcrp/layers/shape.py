@@ -33,7 +33,14 @@ class Moving(OwnRelevanceLayer):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Flatten(Moving, ReshapingLayer):
-    """(batch, c, h, w) to (batch, c · h · w), channel by channel, row by row."""
+    """(batch, c, h, w) to (batch, c · h · w), channel by channel, row by row.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.Flatten().forward([[[[1.0, 2.0], [3.0, 4.0]]]])
+    array([[1., 2., 3., 4.]])
+    """
 
     kind: ClassVar[str] = "flatten"
 
@@ -54,6 +61,12 @@ class Dropout(Moving, DropoutLayer):
     ----------
     rate : float
         Share of values dropped in training, 0 to 1; of no effect here.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.Dropout(0.5).forward([[1.0, 2.0]])
+    array([[1., 2.]])
     """
 
     kind: ClassVar[str] = "dropout"
@@ -79,7 +92,14 @@ class Dropout(Moving, DropoutLayer):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Identity(Moving):
-    """Nothing happens; a place with a name, or a branch that goes straight on."""
+    """Nothing happens; a place with a name, or a branch that goes straight on.
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.Identity().relevance([[1.0, 2.0]], [[3.0, 4.0]])
+    array([[1., 2.]])
+    """
 
     kind: ClassVar[str] = "identity"
 
@@ -101,6 +121,12 @@ class Reshape(Moving, ReshapingLayer):
     shape : tuple of int
         Of one sample, without the batch axis; one length may be -1, and follows from the others.
     name : str, optional
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.Reshape((1, 2, -1)).forward([[1.0, 2.0, 3.0, 4.0]]).shape
+    (1, 1, 2, 2)
     """
 
     kind: ClassVar[str] = "reshape"
@@ -149,6 +175,13 @@ class Permute(Moving, ReshapingLayer):
         Output axis k is input axis ``axes[k]``. The batch axis, 0, is counted and stays first:
         ``Permute((0, 3, 1, 2))`` turns images (height, width, channels) into (channels, height, width).
     name : str, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from refcrp import layers as L
+    >>> L.Permute((0, 3, 1, 2)).forward(np.zeros((1, 28, 32, 3))).shape
+    (1, 3, 28, 32)
     """
 
     kind: ClassVar[str] = "permute"

@@ -101,6 +101,15 @@ class UpsampleNearest(Upsampling):
     size : int or (int, int), optional
         Height and width of the output, in pixels; one of `scale` and `size` must be given.
     name : str, optional
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> up = L.UpsampleNearest((1, 2))
+    >>> up.forward([[[[1.0, 3.0]]]])
+    array([[[[1., 1., 3., 3.]]]])
+    >>> up.relevance([[[[1.0, 2.0, 3.0, 4.0]]]], [[[[1.0, 3.0]]]])
+    array([[[[3., 7.]]]])
     """
 
     kind: ClassVar[str] = "upsample_nearest"
@@ -127,6 +136,14 @@ class UpsampleBilinear(Upsampling):
     align_corners : bool
         Whether the middles of the corner pixels of input and output lie on each other.
     name : str, optional
+
+    Examples
+    --------
+    >>> from refcrp import layers as L
+    >>> L.UpsampleBilinear((1, 2)).forward([[[[1.0, 3.0]]]])
+    array([[[[1. , 1.5, 2.5, 3. ]]]])
+    >>> L.UpsampleBilinear(size=(1, 3), align_corners=True).forward([[[[1.0, 3.0]]]])
+    array([[[[1., 2., 3.]]]])
     """
 
     kind: ClassVar[str] = "upsample_bilinear"

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 from refcrp.arrays import Array
 from refcrp.checks import check_finite, check_shape
-from refcrp.errors import ShapeError, SoftmaxError
-from refcrp.layers.activation import STRIP_SOFTMAX, Activation, Softmax, activation_from
+from refcrp.errors import ParameterError, ShapeError, SoftmaxError, nearest_names
+from refcrp.layers.activation import (
+    ELU,
+    GELU,
+    STRIP_SOFTMAX,
+    Activation,
+    HardTanh,
+    LeakyReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
 from refcrp.layers.base import array_field
 from refcrp.layers.linear import LinearLayer
 from refcrp.rule import Rule
 
-__all__ = ["WeightedLayer"]
+__all__ = ["ACTIVATIONS", "WeightedLayer", "activation_from"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WeightedLayer(LinearLayer):
-    """A linear layer with a weight, perhaps a bias, and perhaps a fused activation function.
+    """A linear layer with a weight, perhaps a bias, and perhaps a fused activation function; as `Dense`.
 
     Parameters
     ----------
@@ -78,3 +91,21 @@ class WeightedLayer(LinearLayer):
     def activation_summary(self) -> str:
         """Name the fused activation function, for `summary`."""
         return "" if self.nonlinearity is None else f", {self.nonlinearity.kind}"
+
+
+ACTIVATIONS: dict[str, type[Activation]] = {
+    cls.kind: cls for cls in (ReLU, ReLU6, HardTanh, LeakyReLU, ELU, GELU, SiLU, Tanh, Sigmoid, Softmax)
+}
+
+
+def activation_from(value: Any, what: str) -> Activation | None:
+    """Give the activation function that a name, an object or None stands for; linear is None."""
+    if value is None or value == "linear":
+        return None
+    if isinstance(value, Activation):
+        return value
+    if isinstance(value, str) and value in ACTIVATIONS:
+        return ACTIVATIONS[value]()
+    raise ParameterError(
+        f"{what}: no activation function {value!r}; {nearest_names(str(value), ACTIVATIONS)}"
+    )
