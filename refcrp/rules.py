@@ -255,7 +255,7 @@ class AlphaBetaRule(Rule):
 class PassRule(Rule):
     """Relevance passes unchanged, reshaped to the input.
 
-    ``R_i = R_i``
+    ``R_i = R_j``,  j is the output in the place of input i
 
     Defined on layers whose output has as many values as their input. Source: [Bach]_, as it is done at
     activation functions.
@@ -276,7 +276,8 @@ class PassRule(Rule):
 class LayerNormRule(Rule):
     """LRP-LN: the variance is taken as a constant, so that the normalisation becomes a linear map.
 
-    ``R_i = Σ_j a_i (δ_ij - 1/N) / (Σ_i a_i (δ_ij - 1/N)) · R_j``,  N normalised values per sample
+    ``R_i = Σ_j a_i (δ_ij - 1/N) / (Σ_i a_i (δ_ij - 1/N)) · R_j``,  N normalised values per sample;
+    δ_ij = 1 if i = j, else 0
 
     after the affine part of the layer has been passed by `ZeroRule`. For `LayerNorm`, `GroupNorm` and
     `InstanceNorm`, whose `linearize` is this equation. Source: [Ali]_, the LN-rule.

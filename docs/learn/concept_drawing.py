@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-RED, BLUE, GREY, INK = "#b3261e", "#1f5fa8", "#666666", "#222222"
+RED, GREY, PALE, INK = "#b3261e", "#666666", "#b4b4b4", "#222222"
 SAMPLES = ("#f2c572", "#9fc5a8", "#a9b7d9")  # grounds that tell samples apart
 WIDTH = 5.2  # inches: what a phone shows without making letters too small
 
@@ -104,6 +104,7 @@ def draw_shortcut(
     *,
     backward: bool = False,
     dead: Sequence[tuple[str, str]] = (),
+    masked: Sequence[str] = (),
 ) -> Figure:
     """Draw a block of two neurons and a shortcut around them.
 
@@ -119,22 +120,28 @@ def draw_shortcut(
         Whether arrows point from the output to the input.
     dead : sequence
         The arrows on which nothing flows, ``("x", "y")`` for the shortcut.
+    masked : sequence of str
+        The neurons that pass on nothing of what they hold.
     """
-    figure, ax = plt.subplots(figsize=(WIDTH, 3.0))
-    ax.set(xlim=(-0.6, 5.2), ylim=(-1.65, 1.75), aspect="equal")
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
+    ax.set(xlim=(-0.6, 5.2), ylim=(-2.05, 1.75), aspect="equal")
     ax.axis("off")
     for (low, high), text in arrows.items():
-        colour = "#c4c4c4" if (low, high) in dead else INK
+        colour = GREY if (low, high) in dead else INK
         ends = [np.array(PLACES[low]), np.array(PLACES[high])]
         along = (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
         start, end = ends[0] + 0.46 * along, ends[1] - 0.46 * along
-        point(ax, start, end, colour, backward)
+        point(ax, start, end, PALE if (low, high) in dead else INK, backward)
         write(ax, *(start + end) / 2, text, colour)
-    colour = "#c4c4c4" if ("x", "y") in dead else INK
+    colour = GREY if ("x", "y") in dead else INK
     low, high = (PLACES["x"][0] + 0.28, -0.36), (PLACES["y"][0] - 0.28, -0.36)
-    point(ax, low, high, colour, backward, curve=0.28)
-    write(ax, 2.3, -1.02, shortcut, colour)
-    ax.text(2.3, -1.42, "shortcut", ha="center", va="center", fontsize=10, color=GREY)
+    point(ax, low, high, PALE if ("x", "y") in dead else INK, backward, curve=0.5)
+    write(ax, 2.3, -1.38, shortcut, colour)
+    ax.text(2.3, -1.78, "shortcut", ha="center", va="center", fontsize=10, color=GREY)
+    for name in masked:
+        x, y = PLACES[name]
+        point(ax, (x, y - 0.42), (x, y - 0.72), GREY, backward=False)
+        ax.text(x, y - 0.78, f"masked {show(values[name])}", ha="center", va="top", fontsize=12, color=GREY)
     for name, place in PLACES.items():
         ax.add_patch(plt.Circle(place, 0.42, facecolor="white", edgecolor=INK, linewidth=1.4, zorder=3))
         value = values.get(name)

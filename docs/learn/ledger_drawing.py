@@ -75,7 +75,7 @@ def draw_network(
     values : dict
         What is written in the neurons of each layer.
     labels : dict
-        What is written on the arrow from one neuron (layer, number) to another.
+        What is written on the arrow from one neuron (layer, number) to another: a number, or a text.
     notes : sequence of (layer, neuron, text)
         What is written beside a neuron.
     backward : bool
@@ -92,10 +92,11 @@ def draw_network(
         style = {"arrowstyle": "-|>,head_width=0.22,head_length=0.4", "color": colour, "lw": 1.3}
         tail, head = (end, start) if backward else (start, end)
         ax.annotate("", head, tail, arrowprops={**style, "shrinkA": 0, "shrinkB": 0}, zorder=1)
-        at = start + (end - start) * (0.27 if low == "pool" and i != j else 0.5)
+        part = 0.35 if low == "pool" and i != j else 0.42 if high == "out" else 0.5
+        at = start + (end - start) * part
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
-        text = show(amount)
-        ax.text(*at, text, ha="center", va="center", fontsize=11, color=colour, bbox=box, zorder=2)
+        text, size = (amount, 10) if isinstance(amount, str) else (show(amount), 11)
+        ax.text(*at, text, ha="center", va="center", fontsize=size, color=colour, bbox=box, zorder=2)
     for layer, x in X.items():
         ax.text(x, 2.55, layer, ha="center", va="center", fontsize=10, color=GREY)
         for y, value in zip(ROWS[layer], values[layer], strict=True):

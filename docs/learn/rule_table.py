@@ -1,4 +1,4 @@
-"""The table of all rules, made from the rules themselves.
+"""The tables of all rules, made from the rules themselves.
 
 A formula is put together from what ``rule.shares()`` returns, so that the page says what the code does. A
 modifier that is not known here stops the build.
@@ -67,8 +67,8 @@ class Row:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Write the rows as a MyST list-table: rule, equation, contributions, bias, when, code."""
-    head = ["Rule", "Equation", "Contributions", "Bias", "When to use", "Code"]
+    """Write the rows as a MyST list-table: rule, equation, when, code."""
+    head = ["Rule", "Equation", "When to use", "Code"]
     lines = [":::::{list-table}", ":class: rules", ":header-rows: 1", ""]
     for cells in (head, *(cells_of(row) for row in rows)):
         for k, cell in enumerate(cells):
@@ -78,32 +78,41 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def cells_of(row: Row) -> list[str]:
-    """Write the six cells of a rule."""
+    """Write the four cells of a rule."""
     rule, name = row.rule, type(row.rule).__name__
     head = f"{{py:class}}`{name} <refcrp.{name}>`\n\n{image(row.picture, name)}\n\n*{row.place}*"
-    says = summary(rule)
-    equation_with_link = f"{says}\n\n$${equation(rule)}$$"
-    listed = [[numerator(c, rule) for c in share.contributions] for share in rule.shares()]
-    contributions = "; ".join(", ".join(f"${text}$" for text in share) for share in listed)
-    contributions = contributions or inspect.getdoc(type(rule).shares)  # why there are none
-    biases = "; ".join(f"${text}$" if (text := bias(share, rule)) else "none" for share in rule.shares())
-    needs = "Needs weights. " if rule.needs_weights else ""
+    title, rest = first_line(rule)
+    says = f"**{title}:** {rest}" if title else rest
+    formula, symbols = (equation(rule), "") if rule.shares() else from_docstring(rule)
     code = f"<details><summary>its lines of code</summary>\n\n```python\n{source(rule)}\n```\n\n</details>"
-    return [head, equation_with_link, contributions, biases or "none", needs + row.when, code]
+    return [head, f"{says}\n\n$${formula}$$\n\n{symbols}", row.when, code]
 
 
-def summary(rule: rc.Rule) -> str:
-    """Give the first sentence of a rule's docstring, its name in bold."""
+def table_of_shares(rules: Iterable[rc.Rule]) -> str:
+    """Write what each rule's shares are in Markdown: a row a share."""
+    lines = ["| rule | scale | contributions | bias |", "|:--|:--|:--|:--|"]
+    for rule in rules:
+        name = first_line(rule)[0]
+        for share in rule.shares():
+            where = "" if share.where is None else f" where ${CONDITIONS[share.where]}$"
+            scale = f"${factor(share.scale, rule) or 1}${where}"
+            contributions = ", ".join(f"${numerator(c, rule)}$" for c in share.contributions)
+            added = f"${text}$" if (text := bias(share, rule)) else "none"
+            lines.append(f"| {name} | {scale} | {contributions} | {added} |")
+            name = ""
+    return "\n".join(lines)
+
+
+def first_line(rule: rc.Rule) -> tuple[str, str]:
+    """Give the rule's name in the literature, if it has one, and the rest of its docstring's first line."""
     line = inspect.getdoc(type(rule)).splitlines()[0]
     name, colon, rest = line.partition(": ")
-    return f"**{name}:** {rest}" if colon else line
+    return (name, rest) if colon else ("", line)
 
 
 def equation(rule: rc.Rule) -> str:
     """Write R_i in LaTeX, from the rule's shares."""
     shares = rule.shares()
-    if not shares:
-        return from_docstring(rule)
     if shares[0].where is not None:
         cases = r" \\ ".join(f"{fraction(s, rule)} & {CONDITIONS[s.where]}" for s in shares)
         return rf"R_i = \sum_j R_j \begin{{cases}} {cases} \end{{cases}}"
@@ -176,12 +185,15 @@ def joined(terms: list[str]) -> str:
     return text
 
 
-def from_docstring(rule: rc.Rule) -> str:
-    """Give the equation in the docstring of a rule that divides nothing by shares."""
-    found = re.search(r"``(R_i.*?)``", inspect.getdoc(type(rule)))
-    text = found.group(1).replace("Σ_", r"\sum_").replace("δ_ij", r"\delta_{ij}").replace("·", r"\,")
+def from_docstring(rule: rc.Rule) -> tuple[str, str]:
+    """Give the equation of a rule without shares, from its docstring, and what its symbols mean."""
+    found = re.search(r"``(R_i.*?)``,  (.*?)\n\n", inspect.getdoc(type(rule)), re.DOTALL)
+    text = found[1].replace("Σ_", r"\sum_").replace("δ_ij", r"\delta_{ij}").replace("·", r"\,")
+    symbols = found[2].replace("\n", " ").replace("δ_ij =", r"$\delta_{ij}$ is").replace("i = j", "$i = j$")
     top_and_bottom = re.fullmatch(r"(R_i = \\sum_j) (.*?) / \((.*)\) (\\, R_j)", text)
-    return text if top_and_bottom is None else r"{} \dfrac{{{}}}{{{}}} {}".format(*top_and_bottom.groups())
+    if top_and_bottom:
+        text = r"{} \dfrac{{{}}}{{{}}} {}".format(*top_and_bottom.groups())
+    return text, f"{symbols}."
 
 
 def source(rule: rc.Rule) -> str:

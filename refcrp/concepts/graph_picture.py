@@ -26,6 +26,7 @@ GREY = "#f3f3f3"
 MIDDLE: dict[str, Any] = {"ha": "center", "va": "center"}
 CLEAR = {"boxstyle": "round,pad=0.12", "fc": "white", "ec": "none", "alpha": 0.85}  # behind labels of edges
 LABELS = (0.6, 0.5, 0.7, 0.4, 0.3, 0.78)  # where along an edge its share may stand, best first
+LABEL = (0.3, 0.13)  # width and height of a label, in inches
 
 Point = tuple[float, float]
 
@@ -72,10 +73,14 @@ def draw_frames(axes: Axes, place: Layout) -> None:
 
 
 def draw_edges(axes: Axes, graph: AttributionGraph, place: Layout) -> None:
-    """Draw each edge, as wide and dark as its share is large, and write the share on it if there is room."""
+    """Draw each edge, as wide and dark as its share is large, and write the share on it if there is room.
+
+    Best where no other edge passes behind it.
+    """
     from matplotlib.patches import PathPatch  # noqa: PLC0415 - imported where it is used
 
     curves = place.curves(graph)
+    ways = {ends: trace(points) for ends, points in curves.items()}
     written: list[Point] = []
     for edge in sorted(graph.edges, key=lambda edge: -abs(edge.share)):
         share, points = float(edge.share), curves[edge.source, edge.target]
@@ -84,10 +89,12 @@ def draw_edges(axes: Axes, graph: AttributionGraph, place: Layout) -> None:
         axes.add_patch(PathPatch(curve(points), fc="none", ec=colour, capstyle="butt", zorder=1, **strength))
         pieces = [points[-2:], points[:2]]  # above its target, or below its source
         spots = (on_curve(bezier(*piece), t) for piece in pieces for t in LABELS)
-        free = next((spot for spot in spots if not any(is_near(spot, other) for other in written)), None)
-        if free is not None:
-            written.append(free)
-            axes.text(*free, per_cent(share), fontsize=6, color=colour, bbox=CLEAR, zorder=2, **MIDDLE)
+        free = [spot for spot in spots if not any(is_near(spot, other) for other in written)]
+        others = [way for ends, way in ways.items() if ends != (edge.source, edge.target)]
+        alone = [spot for spot in free if not any(passes(way, spot) for way in others)]
+        for spot in (alone or free)[:1]:
+            written.append(spot)
+            axes.text(*spot, per_cent(share), fontsize=6, color=colour, bbox=CLEAR, zorder=2, **MIDDLE)
 
 
 def curve(points: list[Point]) -> Any:
@@ -117,7 +124,18 @@ def on_curve(points: list[Point], t: float) -> Point:
 
 def is_near(spot: Point, other: Point) -> bool:
     """Whether two labels would overlap."""
-    return abs(spot[0] - other[0]) < 0.3 and abs(spot[1] - other[1]) < 0.11
+    return abs(spot[0] - other[0]) < LABEL[0] and abs(spot[1] - other[1]) < LABEL[1]
+
+
+def trace(points: list[Point]) -> Array:
+    """Give points along the curves of an edge, (m, 2); labels stand beside no straight line."""
+    pieces = list(pairwise(points))[::2]
+    return np.array([on_curve(bezier(*piece), t) for piece in pieces for t in np.linspace(0, 1, 40)])
+
+
+def passes(way: Array, spot: Point) -> bool:
+    """Whether an edge would pass behind a label."""
+    return bool(np.any(np.all(np.abs(way - spot) < np.divide(LABEL, 2), axis=1)))
 
 
 def per_cent(share: float) -> str:

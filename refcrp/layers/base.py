@@ -254,7 +254,7 @@ class PassedOn:
 
 
 def reshaping_pull(output: Array, a: Array) -> Pull:
-    """Pull relevance back by giving it the shape of the input `a`, R_i = R_i."""
+    """Pull relevance back by giving it the shape of the input `a`."""
     return Pull(output, lambda R_out: R_out.reshape(*R_out.shape[: R_out.ndim - output.ndim], *a.shape))
 
 

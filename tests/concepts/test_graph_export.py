@@ -183,6 +183,21 @@ def test_nodes_do_not_overlap_and_edges_go_down(digit_graph):
         assert heights[-1] < heights[0]
 
 
+def test_a_label_stands_on_its_edge_alone(lenet5, digits):
+    """In this graph two edges cross just where one would write the share."""
+    from matplotlib.transforms import Bbox
+
+    lrp = rc.LRP(lenet5, rc.EpsilonPlus())
+    graph = rc.attribution_graph(lrp, digits[0][[40]], layers=["conv2", "conv1"], width=(3, 2))
+    figure = graph.draw(maps=True)
+    labels = [text for text in figure.axes[0].texts if text.get_fontsize() == 6]
+    boxes = [Bbox(text.get_window_extent().get_points() / figure.dpi) for text in labels]
+    assert len(boxes) == len(graph.edges) == 9
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+        assert sum(curve.get_path().intersects_bbox(box, filled=False) for curve in curves(figure)) == 1
+
+
 def test_edges_pass_between_the_nodes_of_other_layers(rng):
     """From the output around one layer to the next: no edge is hidden behind a node."""
     from matplotlib.patches import FancyBboxPatch
