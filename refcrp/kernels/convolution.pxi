@@ -25,7 +25,7 @@ def convolve(
     const real[::1] bias, const real[:, :, :, ::1] factor, const unsigned char[:, ::1] active,
     real[:, :, :, :, ::1] target, Py_ssize_t parts, tuple first, tuple stride,
     Py_ssize_t groups, Py_ssize_t depth_channels, Py_ssize_t panels, Py_ssize_t chunks,
-    bint skips_zeros, bint packs, Py_ssize_t first_unit, Py_ssize_t end_unit,
+    bint packs, Py_ssize_t first_unit, Py_ssize_t end_unit,
 ):
     """Compute units of a convolution: each some panels of one image, for some of the outputs.
 
@@ -51,10 +51,8 @@ def convolve(
         As the weights were packed.
     panels, chunks : int
         How many panels, and one of how many parts of the outputs, are a unit.
-    skips_zeros : bool
-        Whether to leave out rows of zeros.
     packs : bool
-        Whether panels are packed, or read where they are.
+        Whether panels are packed, without rows of zeros, or read where they are.
     first_unit, end_unit : int
     """
     cdef Task task
@@ -73,7 +71,7 @@ def convolve(
     task.pitch = task.columns if packs else task.width
     task.depth_channels, task.panels, task.chunks = depth_channels, panels, chunks
     task.factor_images = 1 if factor is None else factor.shape[0]
-    task.skips_zeros, task.packs, task.longest_shift = skips_zeros, packs, 0
+    task.packs, task.longest_shift = packs, 0
     task.blocks = (task.outputs + TILE_ROWS - 1) // TILE_ROWS
     task.depth = min(depth_channels, task.channels) * task.taps
     task.panel_size = (task.depth + 1) * columns  # the last copy may run over into one more row
@@ -148,9 +146,9 @@ cdef void convolve_unit(
         depth = list_rows(task, active, c, end, rows, places)
         for p in range(count):
             if panel[p].is_packed:
-                panel[p].depth = pack(
-                    task, &panel[p], source, panel[p].is_free, depth, rows, places,
-                    packed + p * task.panel_size, kept + p * task.depth,
+                pack(
+                    task, &panel[p], source, depth, rows, places, packed + p * task.panel_size,
+                    kept + p * task.depth,
                 )
         for b in range(first_block, end_block):
             block_weights = weights + (c * task.blocks + b * (end - c)) * task.taps * TILE_ROWS
@@ -160,8 +158,8 @@ cdef void convolve_unit(
                     multiply_add(depth, rows, places, block_weights, source + panel[p].start, tile)
                 else:
                     multiply_add(
-                        panel[p].depth, kept + p * task.depth if task.skips_zeros else rows,
-                        task.packed_places, block_weights, packed + p * task.panel_size, tile,
+                        panel[p].depth, panel[p].rows, task.packed_places, block_weights,
+                        packed + p * task.panel_size, tile,
                     )
         c = end
     for b in range(first_block, end_block):

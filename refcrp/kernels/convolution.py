@@ -243,7 +243,7 @@ def run(
     """Compute what one phase contributes to `target`; images (m, c, h, w, lanes) both."""
     if not len(target):
         return
-    phase, lanes = step.phase, target.shape[-1]
+    phase = step.phase
     units = len(target) * step.image_units
     # Where there are too few units for the threads, the outputs are cut too; each part packs for itself.
     chunks = 1 if units >= 4 * threads() else min(4, -(-phase.outputs // 64))
@@ -251,8 +251,7 @@ def run(
     def convolve(first: int, end: int) -> None:
         simd.loops(source.dtype).convolve(
             source, phase.weights, phase.offsets, bias, factor, active, target, phase.parts, phase.first,
-            phase.stride, phase.groups, phase.depth_channels, step.panels, chunks, lanes > 1, step.packs,
-            first, end,
+            phase.stride, phase.groups, phase.depth_channels, step.panels, chunks, step.packs, first, end,
         )  # fmt: skip
 
     in_units(convolve, units * chunks, len(target) * step.operations)

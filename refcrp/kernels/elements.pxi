@@ -3,11 +3,14 @@
 cdef extern from *:
     """
     #define REAL float
+    #define UNSIGNED unsigned int
     #define NAMED(f) f##_float
     #include "microkernel.h"
     #undef REAL
+    #undef UNSIGNED
     #undef NAMED
     #define REAL double
+    #define UNSIGNED unsigned long long
     #define NAMED(f) f##_double
     #include "microkernel.h"
     """
@@ -19,8 +22,8 @@ cdef extern from *:
         Py_ssize_t, const int*, const Py_ssize_t*, const float*, const float*, float*) noexcept nogil
     void multiply_add_double(
         Py_ssize_t, const int*, const Py_ssize_t*, const double*, const double*, double*) noexcept nogil
-    void copy_columns_float(float*, const float*) noexcept nogil
-    void copy_columns_double(double*, const double*) noexcept nogil
+    bint copy_columns_float(float*, const float*) noexcept nogil
+    bint copy_columns_double(double*, const double*) noexcept nogil
     void prefetch(const void*) noexcept nogil
     void add_to_columns_float(float*, const float*, float) noexcept nogil
     void add_to_columns_double(double*, const double*, double) noexcept nogil
@@ -56,11 +59,11 @@ cdef inline void multiply_add(
         multiply_add_double(depth, rows, places, weights, image, tile)
 
 
-cdef inline void copy_columns(real* to, const real* start) noexcept nogil:
+cdef inline bint copy_columns(real* to, const real* start) noexcept nogil:
     if real is float:
-        copy_columns_float(to, start)
+        return copy_columns_float(to, start)
     else:
-        copy_columns_double(to, start)
+        return copy_columns_double(to, start)
 
 
 cdef inline void add_to_columns(real* to, const real* start, real offset) noexcept nogil:

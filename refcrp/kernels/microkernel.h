@@ -3,6 +3,7 @@
    Include it once for each element type, with
 
        REAL       the element type, float or double
+       UNSIGNED   an unsigned integer of its size
        NAMED(f)   the name of function f for this type
 
    TILE_ROWS by 2 LANES elements are the accumulators: as many vectors as the instruction set has registers for,
@@ -40,7 +41,8 @@
 #if defined(__GNUC__)
 #define UNROLLED _Pragma("GCC unroll 16")
 typedef REAL NAMED(vector) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
-typedef long long NAMED(bits) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+typedef UNSIGNED NAMED(bits) __attribute__((vector_size(VECTOR_BYTES)));
+typedef unsigned long long NAMED(words) __attribute__((vector_size(VECTOR_BYTES)));
 #define VECTOR(place) (*(NAMED(vector) *)(place))
 #define CONST_VECTOR(place) (*(const NAMED(vector) *)(place))
 #endif
@@ -82,15 +84,43 @@ static inline void NAMED(multiply_add)(
 #endif
 }
 
-/* Copy COLUMNS elements; both ends must be there in full. */
-static inline void NAMED(copy_columns)(REAL *to, const REAL *from)
+#if defined(__GNUC__)
+/* Whether any element is not zero; -0.0 is, whose sign is shifted out. */
+static inline int NAMED(is_any)(NAMED(vector) left, NAMED(vector) right)
+{
+    NAMED(words) either = (NAMED(words))(((NAMED(bits))left | (NAMED(bits))right) << 1);
+    unsigned long long any = 0;
+    UNROLLED
+    for (int i = 0; i < VECTOR_BYTES / 8; i++)
+        any |= either[i];
+    return any != 0;
+}
+#endif
+
+/* Whether any of COLUMNS elements is not zero. */
+static inline int NAMED(any_column)(const REAL *row)
+{
+#if defined(__GNUC__)
+    return NAMED(is_any)(CONST_VECTOR(row), CONST_VECTOR(row + LANES));
+#else
+    for (int j = 0; j < COLUMNS; j++)
+        if (row[j] != 0)
+            return 1;
+    return 0;
+#endif
+}
+
+/* Copy COLUMNS elements; both ends must be there in full. Says whether any of them is not zero. */
+static inline int NAMED(copy_columns)(REAL *to, const REAL *from)
 {
 #if defined(__GNUC__)
     NAMED(vector) left = CONST_VECTOR(from), right = CONST_VECTOR(from + LANES);
     VECTOR(to) = left;
     VECTOR(to + LANES) = right;
+    return NAMED(is_any)(left, right);
 #else
     memcpy(to, from, COLUMNS * sizeof(REAL));
+    return NAMED(any_column)(from);
 #endif
 }
 
@@ -118,24 +148,6 @@ static inline void NAMED(multiply_columns)(REAL *to, const REAL *from, const REA
 #else
     for (int j = 0; j < COLUMNS; j++)
         to[j] = from[j] * factor[j];
-#endif
-}
-
-/* Whether any of COLUMNS elements is not zero; -0.0 is. */
-static inline int NAMED(any_column)(const REAL *row)
-{
-#if defined(__GNUC__)
-    NAMED(bits) either = (NAMED(bits))((CONST_VECTOR(row) != 0) | (CONST_VECTOR(row + LANES) != 0));
-    long long any = 0;
-    UNROLLED
-    for (int i = 0; i < VECTOR_BYTES / 8; i++)
-        any |= either[i];
-    return any != 0;
-#else
-    for (int j = 0; j < COLUMNS; j++)
-        if (row[j] != 0)
-            return 1;
-    return 0;
 #endif
 }
 

@@ -9,7 +9,7 @@ cdef struct Task:
     Py_ssize_t first_y, first_x, stride_y, stride_x
     Py_ssize_t rows, columns, pitch  # of the grid; from one row to the next
     Py_ssize_t depth_channels, depth, blocks, panels, panel_size, chunks, factor_images
-    bint skips_zeros, packs
+    bint packs
     const Py_ssize_t* shifts  # from a place of the window to what each tap sees
     Py_ssize_t longest_shift
     const Py_ssize_t* packed_places  # where the rows of a packed panel start
@@ -22,7 +22,9 @@ cdef struct Run:
 
 
 cdef struct Panel:
-    Py_ssize_t start, runs, depth  # depth: how many rows were kept
+    Py_ssize_t start, runs
+    Py_ssize_t depth  # how many rows are multiplied, and which rows of the weights belong to them
+    const int* rows
     bint is_packed
     bint is_free  # whether a tile's full width can be read from the start of the last run on
     Run run[MOST_COLUMNS]
@@ -75,38 +77,51 @@ cdef bint is_readable(const Task* task, Py_ssize_t start, Py_ssize_t columns) no
     )
 
 
-cdef Py_ssize_t pack(
-    const Task* task, const Panel* panel, const real* source, bint is_free, Py_ssize_t depth,
-    const int* rows, const Py_ssize_t* places, real* packed, int* kept,
+cdef void pack(
+    const Task* task, Panel* panel, const real* source, Py_ssize_t depth, const int* rows,
+    const Py_ssize_t* places, real* packed, int* kept,
 ) noexcept nogil:
-    # Copy the rows side by side, those of zeros left out if they may be. Says how many were kept, and which.
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), k, r, count = 0
-    cdef const real* seen
-    cdef real* row = packed
+    # Copy the rows side by side; without those of zeros, which add nothing, where there are enough.
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), k, count = 0
+    if not is_sparse(task, panel, source, depth, places):
+        for k in range(depth):
+            copy_row(task, panel, source + places[k], packed + k * columns)
+        panel.depth, panel.rows = depth, rows
+        return
     for k in range(depth):
-        seen = source + places[k]
-        prefetch(seen + panel.run[0].start + task.panels * columns)  # for the next unit
-        if is_free:  # to read a tile's full width: what is too much, the next run or row writes over
-            copy_columns(row, seen + panel.run[0].start)
-            for r in range(1, panel.runs):
-                copy_columns(row + panel.run[r].column, seen + panel.run[r].start)
-        else:
-            copy_exactly(panel, seen, row)
-        if task.skips_zeros:
-            kept[count] = rows[k]
-            count += any_column(row)  # and no branch: nobody can predict it
-            row = packed + count * columns
-        else:
-            row += columns
-    return count if task.skips_zeros else depth
+        kept[count] = rows[k]
+        # and no branch: nobody can predict it
+        count += copy_row(task, panel, source + places[k], packed + count * columns)
+    panel.depth, panel.rows = count, kept
 
 
-cdef void copy_exactly(const Panel* panel, const real* seen, real* row) noexcept nogil:
-    # At the end of the source, where there is nothing more to read.
-    cdef Py_ssize_t r, j
-    for r in range(panel.runs):
+cdef inline bint is_sparse(
+    const Task* task, const Panel* panel, const real* source, Py_ssize_t depth, const Py_ssize_t* places,
+) noexcept nogil:
+    # Whether an eighth of the rows seems to be of zeros, from 32 of them or what the first tap sees.
+    cdef Py_ssize_t step = max(task.taps, depth // 32), k, count = depth // step, zeros = 0
+    if not panel.is_free:
+        return False
+    for k in range(count):
+        zeros += not any_column(source + places[k * step] + panel.run[0].start)
+    return 8 * zeros > count
+
+
+cdef inline bint copy_row(const Task* task, const Panel* panel, const real* seen, real* row) noexcept nogil:
+    # Says whether any element is not zero; one too many that was read on the way may make it say so, too.
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), r, j
+    cdef bint any = False
+    prefetch(seen + panel.run[0].start + task.panels * columns)  # for the next unit
+    if panel.is_free:  # to read a tile's full width: what is too much, the next run or row writes over
+        any = copy_columns(row, seen + panel.run[0].start)
+        for r in range(1, panel.runs):
+            any |= copy_columns(row + panel.run[r].column, seen + panel.run[r].start)
+        return any
+    for r in range(panel.runs):  # at the end of the source, where there is nothing more to read
         for j in range(panel.run[r].length):
             row[panel.run[r].column + j] = seen[panel.run[r].start + j]
+            any |= seen[panel.run[r].start + j] != 0
+    return any
 
 
 cdef void store(

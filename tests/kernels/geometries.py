@@ -196,4 +196,5 @@ ONE_PIXEL = case((1, 1), (1, 1), (0, 0), (1, 1), 1, 1, 1, 1, (1, 1), np.float32)
 LOST = case((2, 2), (3, 3), (3, 3), (2, 2), 1, 2, 3, 2, (1, 1), np.float64)
 # so many outputs that they are cut into chunks
 MANY_OUTPUTS = case((2, 2), (1, 1), (0, 0), (1, 1), 1, 3, 200, 1, (4, 4), np.float32)
+WIDE = case((3, 3), (1, 1), (1, 1), (1, 1), 1, 60, 41, 2, (6, 50), np.float32)  # panels inside a row
 FIXED = {"deep": DEEP, "deeper": DEEPER, "one pixel": ONE_PIXEL, "lost": LOST, "many": MANY_OUTPUTS}

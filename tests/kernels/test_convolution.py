@@ -1,6 +1,7 @@
 """Convolutions with laid out weights: against their specification, and the same bits however they are cut."""
 
 import copy
+import dataclasses
 import itertools
 
 import numpy as np
@@ -13,6 +14,7 @@ from geometries import (
     MANY,
     MANY_OUTPUTS,
     ONE_PIXEL,
+    WIDE,
     assert_near,
     assert_same_bits,
     case,
@@ -165,6 +167,44 @@ def test_packed_or_read_where_it_is(c):
         for few in 0, 10**6:  # all are packed, none is
             set_constant(monkeypatch, "FEW_OUTPUTS", few)
             assert_same_bits(c.results(), expected)
+
+
+def sparse(c, keep, of):
+    """The case with zeros, of both signs, in place of channels, rows or pixels of x and of relevance."""
+    rng = np.random.default_rng(0)
+
+    def thinned(values):
+        size = {
+            "channels": (*values.shape[:-2], 1, 1),
+            "rows": (*values.shape[:-1], 1),
+            "pixels": values.shape,
+        }
+        kept = rng.uniform(size=size[of]) < keep
+        return np.where(kept, values, rng.choice([0.0, -0.0], values.shape)).astype(values.dtype)
+
+    return dataclasses.replace(c, x=thinned(c.x), R=thinned(c.R))
+
+
+@needs_compiled
+@given(
+    c=cases(), keep=st.sampled_from([0, 0.1, 0.5, 0.9]), of=st.sampled_from(["channels", "rows", "pixels"])
+)
+@example(WIDE, 0.5, "channels")
+@example(WIDE, 0.3, "rows")
+@example(WIDE, 0.05, "pixels")
+@example(WIDE, 0.97, "channels")
+@example(DEEP, 0.5, "channels")
+@example(DEEPER, 0.5, "rows")
+def test_rows_of_zeros_left_out_or_not(c, keep, of):
+    """Packed, without rows of zeros, against read where it is, which leaves none out."""
+    some = sparse(c, keep, of)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        set_constant(monkeypatch, "FEW_OUTPUTS", 10**6)
+        expected = some.results()
+        set_constant(monkeypatch, "FEW_OUTPUTS", 0)
+        assert_same_bits(some.results(), expected)
+    magnitudes = reference.conv2d(np.abs(some.x), np.abs(c.weight), np.abs(c.bias), c.window, c.groups)
+    assert_near(expected[0], reference.conv2d(some.x, c.weight, c.bias, c.window, c.groups), magnitudes)
 
 
 @needs_compiled
