@@ -110,14 +110,14 @@ def bill(
     for j in neurons:
         parts = list(divisions(net, a, rules[j], j))
         totals = [cell for d in parts for cell in (show(d.denominator), "1" if d.denominator else "")]
-        at = [f"at\N{NO-BREAK SPACE}{NAMES[j]}", *totals, show(R[j])]
-        lines.append([f"**{cell}**" if cell else "" for cell in at])
         for i in net.inputs_of(j):
             lines.append([NAMES[i], *shares(parts, [d.counted[i] for d in parts]), show(messages[i, j])])
         if any(d.bias for d in parts):
             lines.append(["bias", *shares(parts, [d.bias for d in parts]), show(losses[j]["bias"])])
         if losses[j]["left over"]:
             lines.append(["left over", *[""] * len(totals), show(losses[j]["left over"])])
+        at = [f"sum at\N{NO-BREAK SPACE}{NAMES[j]}", *totals, show(R[j])]
+        lines.append([f"**{cell}**" if cell else "" for cell in at])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
