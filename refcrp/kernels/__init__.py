@@ -19,9 +19,9 @@ from refcrp.arrays import Array, like
 from refcrp.checks import check_shape
 from refcrp.kernels import reference, simd
 from refcrp.kernels.convolution import Convolution, StackedConvolution
-from refcrp.kernels.layout import as_lanes, as_relevance, in_places
+from refcrp.kernels.layout import as_lanes, as_planes, as_relevance, in_places
 from refcrp.kernels.simd import CHOSEN, available, runs_compiled
-from refcrp.kernels.threads import in_units, threads, using_threads
+from refcrp.kernels.threads import A_PASS, in_units, threads, using_threads
 from refcrp.kernels.window import Window, geometry
 from refcrp.tables import aligned
 
@@ -145,7 +145,7 @@ def maxpool2d(x: Array, window: Window) -> tuple[Array, Array]:
     def pool(first: int, end: int) -> None:
         simd.loops(x.dtype).maxpool2d(*planes, *geometry(window), first, end)
 
-    in_units(pool, len(planes[0]), z.size * math.prod(window.kernel))
+    in_units(pool, len(planes[0]), z.size * math.prod(window.kernel) * A_PASS)
     return z, winner
 
 
@@ -161,12 +161,13 @@ def maxpool2d_relevance(R: Array, share: Array, winner: Array, image_shape: tupl
         return images.reshape(*R.shape[:-3], *image_shape)
     images = as_lanes(R, R.dtype)
     R_in = np.empty((len(images), c, h * w, images.shape[-1]), R.dtype)
-    R_out, shares, winners = in_places(images), in_places(contiguous(share, R.dtype)), in_places(winner)
+    places = [in_places(array) for array in (images, contiguous(share, R.dtype), winner)]
+    R_out, shares, winners, target = (as_planes(array) for array in (*places, R_in))
 
     def pull(first: int, end: int) -> None:
-        simd.loops(R.dtype).maxpool2d_relevance(R_out, shares, winners, R_in, first, end)
+        simd.loops(R.dtype).maxpool2d_relevance(R_out, shares, winners, target, first, end)
 
-    in_units(pull, len(images), R_in.size)
+    in_units(pull, len(target), R_in.size * A_PASS)
     return as_relevance(R_in.reshape(len(images), c, h, w, images.shape[-1]), R.shape[:-3])
 
 
@@ -179,7 +180,7 @@ def stabilized(z: Array, epsilon: float) -> Array:
     """Move `z`, of a type that runs compiled, away from zero, as `refcrp.modifiers.stabilize` says."""
     away = np.empty(z.shape, z.dtype)
     flat, out, stabilize = z.ravel(), away.ravel(), simd.loops(z.dtype).stabilize
-    in_units(lambda first, end: stabilize(flat, epsilon, out, first, end), z.size, z.size)
+    in_units(lambda first, end: stabilize(flat, epsilon, out, first, end), z.size, z.size * A_PASS)
     return away
 
 

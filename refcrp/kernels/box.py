@@ -13,7 +13,7 @@ from refcrp.kernels import simd
 from refcrp.kernels.convolution import Convolution, common_dtype
 from refcrp.kernels.layout import as_lanes, as_relevance
 from refcrp.kernels.simd import runs_compiled
-from refcrp.kernels.threads import in_units
+from refcrp.kernels.threads import A_PASS, in_units
 from refcrp.kernels.window import geometry
 
 __all__ = ["BoxConvolution", "is_uniform"]
@@ -63,7 +63,7 @@ class BoxConvolution(Convolution):
             room = np.empty((2 * R.shape[3] + size[1]) * R.shape[4], dtype)
             simd.loops(dtype).box_transpose(R, z, target, room, *geometry(self.window), first, end)
 
-        in_units(pull, len(R), R.size)
+        in_units(pull, len(R), R.size * A_PASS)
         target *= self.weight.flat[0]
         return as_relevance(target, R_out.shape[:-3])
 

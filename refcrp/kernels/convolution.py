@@ -13,10 +13,17 @@ from refcrp.arrays import Array
 from refcrp.checks import check_shape
 from refcrp.errors import ShapeError
 from refcrp.kernels import reference, simd
-from refcrp.kernels.layout import ENOUGH_LANES, as_lanes, as_relevance, conditions_last, in_places
+from refcrp.kernels.layout import (
+    ENOUGH_LANES,
+    as_lanes,
+    as_planes,
+    as_relevance,
+    conditions_last,
+    in_places,
+)
 from refcrp.kernels.scratch import scratch
 from refcrp.kernels.taps import Gathering, Pass, Plan, adjoint, forward
-from refcrp.kernels.threads import in_units, threads
+from refcrp.kernels.threads import A_PASS, in_units, threads
 from refcrp.kernels.window import Pair, Window
 
 __all__ = ["Convolution", "StackedConvolution"]
@@ -278,19 +285,12 @@ def with_margin(
     if denominator is None and not plan.is_moved:
         return images
     source = scratch((*images.shape[:2], *plan.source_size, images.shape[-1]), images.dtype)
+    arrays = [None if array is None else as_planes(array) for array in (images, denominator, active, source)]
 
     def spread(first: int, end: int) -> None:
         simd.loops(images.dtype).spread(
-            images,
-            denominator,
-            active,
-            source,
-            gathering.margin,
-            gathering.split,
-            gathering.parts,
-            first,
-            end,
+            *arrays, gathering.margin, gathering.split, gathering.parts, first, end
         )
 
-    in_units(spread, len(images), images.size)
+    in_units(spread, images.shape[0] * images.shape[1], images.size * A_PASS)
     return source

@@ -20,9 +20,12 @@ from refcrp.checks import as_integer
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-__all__ = ["default_threads", "in_units", "threads", "using_threads"]
+__all__ = ["A_PASS", "default_threads", "in_units", "threads", "using_threads"]
 
-WORTH_A_THREAD = 6_000_000  # elementary operations, 0.2 to 0.3 ms: some times what handing work over costs
+WORTH_A_THREAD = (
+    6_000_000  # multiplications of a convolution, 0.2 to 0.3 ms: some times what handing work over costs
+)
+A_PASS = 16  # of them take as long as to read one number from memory, change it and write it
 PIECES = 4  # for each thread, so that one that is held up leaves the rest to the others
 
 
@@ -57,7 +60,10 @@ def using_threads(count: int | None) -> Iterator[None]:
 
 
 def in_units(kernel: Callable[[int, int], None], units: int, operations: float) -> None:
-    """Call ``kernel(first, end)`` so that units 0 to `units` are done, on threads if that is worth it."""
+    """Call ``kernel(first, end)`` so that units 0 to `units` are done, on threads if that is worth it.
+
+    `operations` counts multiplications of a convolution, or what takes as long.
+    """
     workers = min(threads(), units, int(operations / WORTH_A_THREAD))
     if workers <= 1:
         kernel(0, units)
