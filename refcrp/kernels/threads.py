@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["A_PASS", "default_threads", "in_units", "threads", "using_threads"]
 
-WORTH_A_THREAD = (
-    6_000_000  # multiplications of a convolution, 0.2 to 0.3 ms: some times what handing work over costs
-)
+WORTH_A_THREAD = 6_000_000  # multiplications of a convolution, 0.2 ms: some times what handing over costs
 A_PASS = 16  # of them take as long as to read one number from memory, change it and write it
 PIECES = 4  # for each thread, so that one that is held up leaves the rest to the others
 
