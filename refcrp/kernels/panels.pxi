@@ -83,10 +83,14 @@ cdef void pack(
 ) noexcept nogil:
     # Copy the rows side by side; without those of zeros, which add nothing, where there are enough.
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), k, count = 0
+    panel.depth, panel.rows = depth, rows
+    if not panel.is_free:
+        for k in range(depth):
+            copy_exactly(panel, source + places[k], packed + k * columns)
+        return
     if not is_sparse(task, panel, source, depth, places):
         for k in range(depth):
             copy_row(task, panel, source + places[k], packed + k * columns)
-        panel.depth, panel.rows = depth, rows
         return
     for k in range(depth):
         kept[count] = rows[k]
@@ -100,28 +104,29 @@ cdef inline bint is_sparse(
 ) noexcept nogil:
     # Whether an eighth of the rows seems to be of zeros, from 32 of them or what the first tap sees.
     cdef Py_ssize_t step = max(task.taps, depth // 32), k, count = depth // step, zeros = 0
-    if not panel.is_free:
-        return False
     for k in range(count):
         zeros += not any_column(source + places[k * step] + panel.run[0].start)
     return 8 * zeros > count
 
 
 cdef inline bint copy_row(const Task* task, const Panel* panel, const real* seen, real* row) noexcept nogil:
-    # Says whether any element is not zero; one too many that was read on the way may make it say so, too.
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), r, j
-    cdef bint any = False
+    # A tile's full width of each run: what is too much, the next run or row writes over. Says whether any
+    # element is not zero; one of those too many may make it say so, too.
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), r
+    cdef bint any
     prefetch(seen + panel.run[0].start + task.panels * columns)  # for the next unit
-    if panel.is_free:  # to read a tile's full width: what is too much, the next run or row writes over
-        any = copy_columns(row, seen + panel.run[0].start)
-        for r in range(1, panel.runs):
-            any |= copy_columns(row + panel.run[r].column, seen + panel.run[r].start)
-        return any
-    for r in range(panel.runs):  # at the end of the source, where there is nothing more to read
+    any = copy_columns(row, seen + panel.run[0].start)
+    for r in range(1, panel.runs):
+        any |= copy_columns(row + panel.run[r].column, seen + panel.run[r].start)
+    return any
+
+
+cdef void copy_exactly(const Panel* panel, const real* seen, real* row) noexcept nogil:
+    # At the end of the source, where there is nothing more to read.
+    cdef Py_ssize_t r, j
+    for r in range(panel.runs):
         for j in range(panel.run[r].length):
             row[panel.run[r].column + j] = seen[panel.run[r].start + j]
-            any |= seen[panel.run[r].start + j] != 0
-    return any
 
 
 cdef void store(
