@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,8 +14,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from network_drawing import GREY, INK, RED, arrow, label, show
 
-RED, GREY, PALE, INK = "#b3261e", "#666666", "#b4b4b4", "#222222"
+PALE = "#b4b4b4"
 SAMPLES = ("#f2c572", "#9fc5a8", "#a9b7d9")  # grounds that tell samples apart
 WIDTH = 5.2  # inches: what a phone shows without making letters too small
 
@@ -132,11 +132,11 @@ def draw_shortcut(
         along = (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
         start, end = ends[0] + 0.46 * along, ends[1] - 0.46 * along
         point(ax, start, end, PALE if (low, high) in dead else INK, backward)
-        write(ax, *(start + end) / 2, text, colour)
+        label(ax, *(start + end) / 2, text, colour)
     colour = GREY if ("x", "y") in dead else INK
     low, high = (PLACES["x"][0] + 0.28, -0.36), (PLACES["y"][0] - 0.28, -0.36)
     point(ax, low, high, PALE if ("x", "y") in dead else INK, backward, curve=0.5)
-    write(ax, 2.3, -1.38, shortcut, colour)
+    label(ax, 2.3, -1.38, shortcut, colour)
     ax.text(2.3, -1.78, "shortcut", ha="center", va="center", fontsize=10, color=GREY)
     for name in masked:
         x, y = PLACES[name]
@@ -165,17 +165,7 @@ def draw_shortcut(
 def point(ax: Axes, low: Any, high: Any, colour: str, backward: bool, curve: float = 0) -> None:
     """Draw an arrow up, or down."""
     start, end = (high, low) if backward else (low, high)
-    style = {"arrowstyle": "-|>,head_width=0.28,head_length=0.5", "color": colour, "lw": 1.5}
-    bend = f"arc3,rad={-curve if backward else curve}"
-    ax.annotate(
-        "", end, start, arrowprops={**style, "connectionstyle": bend, "shrinkA": 0, "shrinkB": 0}, zorder=1
-    )
-
-
-def write(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
-    """Write on an arrow, on a white ground that hides the line."""
-    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-    ax.text(x, y, text, ha="center", va="center", fontsize=12, color=colour, bbox=box, zorder=2)
+    arrow(ax, start, end, colour, 1.5, -curve if backward else curve)
 
 
 def draw_conditions(channels: Mapping[str, int], kept: Sequence[tuple[str, Mapping[str, Any]]]) -> Figure:
@@ -216,8 +206,3 @@ def draw_conditions(channels: Mapping[str, int], kept: Sequence[tuple[str, Mappi
                 ax.add_patch(box)
     figure.subplots_adjust(0, 0, 1, 1)
     return figure
-
-
-def show(number: Any) -> str:
-    """Write a number as a reader would: 4/3, −1/3, 2."""
-    return str(Fraction(number)).replace("-", "\N{MINUS SIGN}")

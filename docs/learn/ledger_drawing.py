@@ -6,14 +6,13 @@ Nothing is computed here: the page hands in the numbers it has computed, and get
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from network_drawing import GREY, INK, colour_of, show
 
-RED, BLUE, GREY, INK = "#b3261e", "#1f5fa8", "#666666", "#222222"
 COLOURS = {"masked": "#9a6fb0", "bias": "#d98c21", "stabilizer": "#3c8d7d", "dropped": "#8a8a8a"}
 WIDTH = 5.2
 
@@ -88,7 +87,7 @@ def draw_network(
         start, end = np.array([X[low], ROWS[low][i]]), np.array([X[high], ROWS[high][j]])
         along = (end - start) / np.linalg.norm(end - start)
         start, end = start + 0.42 * along, end - 0.42 * along
-        colour = colour_of(amount, backward)
+        colour = colour_of(amount) if backward else INK
         style = {"arrowstyle": "-|>,head_width=0.22,head_length=0.4", "color": colour, "lw": 1.3}
         tail, head = (end, start) if backward else (start, end)
         ax.annotate("", head, tail, arrowprops={**style, "shrinkA": 0, "shrinkB": 0}, zorder=1)
@@ -101,22 +100,10 @@ def draw_network(
         ax.text(x, 2.55, layer, ha="center", va="center", fontsize=10, color=GREY)
         for y, value in zip(ROWS[layer], values[layer], strict=True):
             ax.add_patch(plt.Circle((x, y), 0.38, facecolor="white", edgecolor=INK, linewidth=1.3, zorder=3))
-            colour = colour_of(value, backward) if value else INK
+            colour = colour_of(value) if backward and value else INK
             ax.text(x, y, show(value), ha="center", va="center", fontsize=12, color=colour, zorder=4)
     for layer, i, text in notes:
         place = X[layer], ROWS[layer][i] - 0.5
         ax.text(*place, text, ha="center", va="top", fontsize=10, color=GREY, linespacing=1.3)
     figure.subplots_adjust(0, 0, 1, 1)
     return figure
-
-
-def colour_of(amount: Any, is_relevance: bool) -> str:
-    """Red for relevance above zero, blue below, grey for none; ink for other numbers."""
-    if not is_relevance:
-        return INK
-    return GREY if amount == 0 else RED if amount > 0 else BLUE
-
-
-def show(number: Any) -> str:
-    """Write a number as a reader would: 4/3, −1/3, 2."""
-    return str(Fraction(number)).replace("-", "\N{MINUS SIGN}")

@@ -27,6 +27,17 @@ def show(number: Any) -> str:
     return str(Fraction(number)).replace("-", "\N{MINUS SIGN}")
 
 
+def times(weight: Any) -> str:
+    """Write a weight as a reader would: ×4, ×(−1)."""
+    sign = "\N{MULTIPLICATION SIGN}"
+    return f"{sign}{show(weight)}" if weight >= 0 else f"{sign}({show(weight)})"
+
+
+def colour_of(relevance: Any) -> str:
+    """Give the colour of relevance: red above zero, blue below, grey for none."""
+    return GREY if relevance == 0 else RED if relevance > 0 else BLUE
+
+
 def draw_forward(
     values: Mapping[str, Any], labels: Mapping[Edge, str], biases: Mapping[str, Any] | None = None
 ) -> Figure:
@@ -77,7 +88,7 @@ def draw_relevance(
     figure, ax = canvas({name: len(lines) for name, lines in lost.items()})
     for low, high in EDGES:
         message = messages[low, high]
-        colour = GREY if message == 0 else RED if message > 0 else BLUE
+        colour = colour_of(message)
         arrow(ax, *ends(high, low), colour, 0.8 + 2.4 * min(1.5, abs(float(message))))
         label(ax, *along(low, high, place_of_label(low, high)), show(message), colour)
     for name, lines in lost.items():
@@ -112,10 +123,13 @@ def neurons(ax: Axes, values: Mapping[str, Any], *, sign: bool = False) -> None:
         ax.text(x, y, text, ha="center", va="center", color=colour, fontsize=13, zorder=4)
 
 
-def arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], colour: str, width: float) -> None:
+def arrow(ax: Axes, start: Any, end: Any, colour: str, width: float, curve: float = 0) -> None:
     """Draw an arrow whose head stays legible however thin its line."""
     style = {"arrowstyle": "-|>,head_width=0.28,head_length=0.5", "color": colour, "lw": width}
-    ax.annotate("", end, start, arrowprops={**style, "shrinkA": 0, "shrinkB": 0}, zorder=1)
+    bend = f"arc3,rad={curve}"
+    ax.annotate(
+        "", end, start, arrowprops={**style, "connectionstyle": bend, "shrinkA": 0, "shrinkB": 0}, zorder=1
+    )
 
 
 def label(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
