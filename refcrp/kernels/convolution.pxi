@@ -82,7 +82,7 @@ def convolve(
     cdef Py_ssize_t tiles_size = ((task.blocks + chunks - 1) // chunks) * panels * TILE_ROWS * columns
     cdef size_t bytes = (panels * task.panel_size + tiles_size) * sizeof(real) + 64
     cdef void* memory = malloc(bytes)
-    cdef Py_ssize_t* shifts = <Py_ssize_t*>malloc((task.taps + 2 * task.depth) * sizeof(Py_ssize_t))
+    cdef Py_ssize_t* shifts = <Py_ssize_t*>malloc((task.taps + task.depth) * sizeof(Py_ssize_t))
     cdef int* kept = <int*>malloc((panels + 1) * task.depth * sizeof(int))
     cdef real* packed = <real*>((<size_t>memory + 63) & ~<size_t>63)
     if memory == NULL or shifts == NULL or kept == NULL:
@@ -95,14 +95,12 @@ def convolve(
             shifts[t] = (offsets[t, 0] * (task.height // parts) + offsets[t, 1]) * task.width
             shifts[t] += offsets[t, 2] * task.lanes
             task.longest_shift = max(task.longest_shift, shifts[t])
-        for t in range(task.depth):
-            shifts[task.taps + t] = t * columns
-        task.shifts, task.packed_places = shifts, shifts + task.taps
+        task.shifts = shifts
         for unit in range(first_unit, end_unit):
             convolve_unit(
                 unit, &task, &source[0, 0, 0, 0, 0], &weights[0], bias_start, factor_start, active_start,
                 &target[0, 0, 0, 0, 0], packed, packed + panels * task.panel_size, kept,
-                kept + panels * task.depth, shifts + task.taps + task.depth,
+                kept + panels * task.depth, shifts + task.taps,
             )
         free(memory)
         free(shifts)
@@ -127,9 +125,8 @@ cdef void convolve_unit(
     cdef Py_ssize_t first_block = task.blocks * chunk // task.chunks
     cdef Py_ssize_t end_block = task.blocks * (chunk + 1) // task.chunks
     cdef Py_ssize_t offset = image_group * task.channels * task.height * task.width
-    cdef Py_ssize_t c, end, b, p, depth, start
-    cdef const real* block_weights
-    cdef real* tile
+    cdef Py_ssize_t blocks = end_block - first_block
+    cdef Py_ssize_t c, end, b, p, depth, start, block_size, some
     weights += group * task.blocks * TILE_ROWS * task.channels * task.taps
     if active != NULL:
         active += image_group * task.channels
@@ -139,7 +136,7 @@ cdef void convolve_unit(
         start = panel[p].run[max(0, panel[p].runs - 1)].start if task.packs else panel[p].start
         panel[p].is_free = is_readable(task, offset + start, columns)
         panel[p].is_packed = task.packs or not panel[p].is_free
-    memset(tiles, 0, (end_block - first_block) * count * tile_size * sizeof(real))
+    memset(tiles, 0, blocks * count * tile_size * sizeof(real))
     c = 0
     while c < task.channels:
         end = min(c + task.depth_channels, task.channels)
@@ -147,25 +144,42 @@ cdef void convolve_unit(
         for p in range(count):
             if panel[p].is_packed:
                 pack(
-                    task, &panel[p], source, depth, rows, places, packed + p * task.panel_size,
-                    kept + p * task.depth,
+                    task, &panel[p], source, depth, (end - c) * task.taps, rows, places,
+                    packed + p * task.panel_size, kept + p * task.depth,
                 )
-        for b in range(first_block, end_block):
-            block_weights = weights + (c * task.blocks + b * (end - c)) * task.taps * TILE_ROWS
+        block_size = (end - c) * task.taps * TILE_ROWS
+        b = first_block
+        while b < end_block:
+            some = min(BLOCKS, end_block - b)
             for p in range(count):
-                tile = tiles + ((b - first_block) * count + p) * tile_size
-                if not panel[p].is_packed:
-                    multiply_add(depth, rows, places, block_weights, source + panel[p].start, tile)
-                else:
-                    multiply_add(
-                        panel[p].depth, panel[p].rows, task.packed_places, block_weights,
-                        packed + p * task.panel_size, tile,
-                    )
+                multiply_blocks(
+                    &panel[p], depth, rows, places,
+                    packed + p * task.panel_size if panel[p].is_packed else source + panel[p].start,
+                    weights + c * task.blocks * task.taps * TILE_ROWS + b * block_size, block_size, some,
+                    tiles + (p * blocks + b - first_block) * tile_size, tile_size,
+                )
+            b += some
         c = end
-    for b in range(first_block, end_block):
-        for p in range(count):
+    for p in range(count):
+        for b in range(first_block, end_block):
             store(
-                task, &panel[p], tiles + ((b - first_block) * count + p) * tile_size, image,
+                task, &panel[p], tiles + (p * blocks + b - first_block) * tile_size, image,
                 group * task.outputs + b * TILE_ROWS, min(TILE_ROWS, task.outputs - b * TILE_ROWS),
                 bias, factor, target,
             )
+
+
+cdef void multiply_blocks(
+    const Panel* panel, Py_ssize_t depth, const int* rows, const Py_ssize_t* places, const real* image,
+    const real* weights, Py_ssize_t block_size, Py_ssize_t blocks, real* tiles, Py_ssize_t tile_size,
+) noexcept nogil:
+    cdef Py_ssize_t b
+    for b in range(blocks):
+        if not panel.is_packed:
+            multiply_in_place(depth, rows, places, weights, image, tiles)
+        elif panel.rows != NULL:
+            multiply_some(panel.depth, panel.rows, weights, image, tiles)
+        else:
+            multiply_all(panel.depth, weights, image, tiles)
+        weights += block_size
+        tiles += tile_size

@@ -18,12 +18,16 @@ cdef extern from *:
         TILE_ROWS
     Py_ssize_t tile_columns_float() noexcept nogil
     Py_ssize_t tile_columns_double() noexcept nogil
-    void multiply_add_float(
+    void multiply_all_float(Py_ssize_t, const float*, const float*, float*) noexcept nogil
+    void multiply_all_double(Py_ssize_t, const double*, const double*, double*) noexcept nogil
+    void multiply_some_float(Py_ssize_t, const int*, const float*, const float*, float*) noexcept nogil
+    void multiply_some_double(Py_ssize_t, const int*, const double*, const double*, double*) noexcept nogil
+    void multiply_in_place_float(
         Py_ssize_t, const int*, const Py_ssize_t*, const float*, const float*, float*) noexcept nogil
-    void multiply_add_double(
+    void multiply_in_place_double(
         Py_ssize_t, const int*, const Py_ssize_t*, const double*, const double*, double*) noexcept nogil
-    bint copy_columns_float(float*, const float*) noexcept nogil
-    bint copy_columns_double(double*, const double*) noexcept nogil
+    void copy_columns_float(float*, const float*) noexcept nogil
+    void copy_columns_double(double*, const double*) noexcept nogil
     void prefetch(const void*) noexcept nogil
     void add_to_columns_float(float*, const float*, float) noexcept nogil
     void add_to_columns_double(double*, const double*, double) noexcept nogil
@@ -43,27 +47,46 @@ ctypedef fused real:
 cdef enum:
     MOST_COLUMNS = 32  # of a tile, on any instruction set
     MOST_PANELS = 8  # in a unit
+    BLOCKS = 32  # of weights, multiplied with one panel after the other: they fit into a second-level cache
 
 
 cdef inline Py_ssize_t tile_columns(const real* array) noexcept nogil:
     return tile_columns_float() if real is float else tile_columns_double()
 
 
-cdef inline void multiply_add(
+cdef inline void multiply_all(
+    Py_ssize_t depth, const real* weights, const real* image, real* tile
+) noexcept nogil:
+    if real is float:
+        multiply_all_float(depth, weights, image, tile)
+    else:
+        multiply_all_double(depth, weights, image, tile)
+
+
+cdef inline void multiply_some(
+    Py_ssize_t depth, const int* rows, const real* weights, const real* image, real* tile
+) noexcept nogil:
+    if real is float:
+        multiply_some_float(depth, rows, weights, image, tile)
+    else:
+        multiply_some_double(depth, rows, weights, image, tile)
+
+
+cdef inline void multiply_in_place(
     Py_ssize_t depth, const int* rows, const Py_ssize_t* places, const real* weights, const real* image,
     real* tile,
 ) noexcept nogil:
     if real is float:
-        multiply_add_float(depth, rows, places, weights, image, tile)
+        multiply_in_place_float(depth, rows, places, weights, image, tile)
     else:
-        multiply_add_double(depth, rows, places, weights, image, tile)
+        multiply_in_place_double(depth, rows, places, weights, image, tile)
 
 
-cdef inline bint copy_columns(real* to, const real* start) noexcept nogil:
+cdef inline void copy_columns(real* to, const real* start) noexcept nogil:
     if real is float:
-        return copy_columns_float(to, start)
+        copy_columns_float(to, start)
     else:
-        return copy_columns_double(to, start)
+        copy_columns_double(to, start)
 
 
 cdef inline void add_to_columns(real* to, const real* start, real offset) noexcept nogil:

@@ -6,102 +6,146 @@
        UNSIGNED   an unsigned integer of its size
        NAMED(f)   the name of function f for this type
 
-   TILE_ROWS by 2 LANES elements are the accumulators: as many vectors as the instruction set has registers for,
-   leaving a few for the operands. GCC's and Clang's vector extensions compile to AVX-512, AVX2, SSE2 or NEON,
-   whichever the compiler is told to use; a compiler without them gets plain loops over the same arrays. */
-
-#include <string.h>
+   TILE_ROWS by TILE_VECTORS vectors are the accumulators: as many as the instruction set has registers for, leaving
+   a few for the operands. GCC's and Clang's vector extensions compile to AVX-512, AVX2, SSE2 or NEON, whichever the
+   compiler is told to use; for a compiler without them a vector is a single number. */
 
 #ifndef TILE_ROWS
-#if defined(__AVX512F__)
-#define VECTOR_BYTES 64 /* 12 x 2 accumulators of 32 registers */
-#define TILE_ROWS 12
-#elif defined(__AVX2__)
-#define VECTOR_BYTES 32 /* 6 x 2 of 16 */
-#define TILE_ROWS 6
-#elif defined(__aarch64__)
-#define VECTOR_BYTES 16 /* 8 x 2 of 32 */
-#define TILE_ROWS 8
-#else
-#define VECTOR_BYTES 16 /* 4 x 2 of 16: products need registers too, without fused multiply-add */
-#define TILE_ROWS 4
-#endif
-
-/* Ask for the cache line at `place`, which will be read soon. */
-#if defined(__GNUC__)
-#define prefetch(place) __builtin_prefetch(place)
-#else
-#define prefetch(place) ((void)0)
-#endif
-#endif
-
-#define LANES ((Py_ssize_t)(VECTOR_BYTES / sizeof(REAL)))
-#define COLUMNS (2 * LANES)
-
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(REFCRP_NO_VECTORS)
+#define HAS_VECTORS 1
+#define INLINE static inline __attribute__((always_inline))
+#define NOINLINE static __attribute__((noinline, nonnull))
 #define UNROLLED _Pragma("GCC unroll 16")
+/* Ask for the cache line at `place`, which will be read soon. */
+#define prefetch(place) __builtin_prefetch(place)
+/* What comes after stays after: GCC would begin with the loads of several steps, and run out of registers. */
+#define KEEP_ORDER __asm__ volatile("" ::: "memory")
+#else
+#define HAS_VECTORS 0
+#define INLINE static inline
+#define NOINLINE static
+#define UNROLLED
+#define prefetch(place) ((void)0)
+#define KEEP_ORDER
+#endif
+
+#if !HAS_VECTORS
+#define TILE_ROWS 4
+#define TILE_VECTORS 8
+#elif defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#define TILE_ROWS 12 /* x 2, of 32 registers */
+#define TILE_VECTORS 2
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+#define TILE_ROWS 4 /* x 3, of 16: seven loads for twelve products, where 6 x 2 need eight */
+#define TILE_VECTORS 3
+#elif defined(__aarch64__)
+#define VECTOR_BYTES 16
+#define TILE_ROWS 8 /* x 2, of 32 */
+#define TILE_VECTORS 2
+#else
+#define VECTOR_BYTES 16
+#define TILE_ROWS 4 /* x 2, of 16: products need registers too, without fused multiply-add */
+#define TILE_VECTORS 2
+#endif
+#endif
+
+#if HAS_VECTORS
+#define LANES ((Py_ssize_t)(VECTOR_BYTES / sizeof(REAL)))
 typedef REAL NAMED(vector) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 typedef UNSIGNED NAMED(bits) __attribute__((vector_size(VECTOR_BYTES)));
 typedef unsigned long long NAMED(words) __attribute__((vector_size(VECTOR_BYTES)));
+#else
+#define LANES ((Py_ssize_t)1)
+typedef REAL NAMED(vector);
+#endif
+#define COLUMNS (TILE_VECTORS * LANES)
 #define VECTOR(place) (*(NAMED(vector) *)(place))
 #define CONST_VECTOR(place) (*(const NAMED(vector) *)(place))
-#endif
 
 static inline Py_ssize_t NAMED(tile_columns)(void) { return COLUMNS; }
 
-/* tile[i, j] += sum over k < depth of weights[rows[k], i] * image[places[k] + j], in the order of k.
-
-   weights is a packed block, TILE_ROWS to each row; image a panel, whose row k starts at places[k]. */
-static inline void NAMED(multiply_add)(
-    Py_ssize_t depth, const int *rows, const Py_ssize_t *places, const REAL *weights, const REAL *image, REAL *tile)
+/* sum[i, j] += weight[i] * pixels[j]: one step of the product. */
+INLINE void NAMED(add_product)(NAMED(vector) (*sum)[TILE_VECTORS], const REAL *weight, const REAL *pixels)
 {
-#if defined(__GNUC__)
-    NAMED(vector) sum[TILE_ROWS][2];
+    NAMED(vector) pixel[TILE_VECTORS];
     UNROLLED
-    for (int i = 0; i < TILE_ROWS; i++) {
-        sum[i][0] = CONST_VECTOR(tile + i * COLUMNS);
-        sum[i][1] = CONST_VECTOR(tile + i * COLUMNS + LANES);
-    }
-    for (Py_ssize_t k = 0; k < depth; k++) {
-        const REAL *weight = weights + (Py_ssize_t)rows[k] * TILE_ROWS;
-        NAMED(vector) left = CONST_VECTOR(image + places[k]), right = CONST_VECTOR(image + places[k] + LANES);
+    for (int j = 0; j < TILE_VECTORS; j++)
+        pixel[j] = CONST_VECTOR(pixels + j * LANES);
+    UNROLLED
+    for (int i = 0; i < TILE_ROWS; i++)
         UNROLLED
-        for (int i = 0; i < TILE_ROWS; i++) {
-            sum[i][0] += weight[i] * left;
-            sum[i][1] += weight[i] * right;
-        }
-    }
-    UNROLLED
-    for (int i = 0; i < TILE_ROWS; i++) {
-        VECTOR(tile + i * COLUMNS) = sum[i][0];
-        VECTOR(tile + i * COLUMNS + LANES) = sum[i][1];
-    }
-#else
-    for (Py_ssize_t k = 0; k < depth; k++)
-        for (int i = 0; i < TILE_ROWS; i++)
-            for (int j = 0; j < COLUMNS; j++)
-                tile[i * COLUMNS + j] += weights[(Py_ssize_t)rows[k] * TILE_ROWS + i] * image[places[k] + j];
-#endif
+        for (int j = 0; j < TILE_VECTORS; j++)
+            sum[i][j] += weight[i] * pixel[j];
+    KEEP_ORDER;
 }
 
-#if defined(__GNUC__)
-/* Whether any element is not zero; -0.0 is, whose sign is shifted out. */
-static inline int NAMED(is_any)(NAMED(vector) left, NAMED(vector) right)
+/* What row k of a panel is multiplied with, and where it is. */
+#define WEIGHT(k) (weights + (rows ? (Py_ssize_t)rows[k] : (k)) * TILE_ROWS)
+#define PIXELS(k) (image + (places ? places[k] : (k) * COLUMNS))
+
+/* tile[i, j] += sum over k < depth of weights[rows[k], i] * image[places[k] + j], in the order of k.
+
+   weights is a packed block, TILE_ROWS to each row. Without `rows` these are all of its rows, without `places` those
+   of a packed panel: callers that can do without save loads, which are scarcer than products. */
+INLINE void NAMED(multiply_add)(
+    Py_ssize_t depth, const int *rows, const Py_ssize_t *places, const REAL *weights, const REAL *image, REAL *tile)
 {
-    NAMED(words) either = (NAMED(words))(((NAMED(bits))left | (NAMED(bits))right) << 1);
+    NAMED(vector) sum[TILE_ROWS][TILE_VECTORS];
+    Py_ssize_t k = 0;
+    UNROLLED
+    for (int i = 0; i < TILE_ROWS; i++)
+        UNROLLED
+        for (int j = 0; j < TILE_VECTORS; j++)
+            sum[i][j] = CONST_VECTOR(tile + i * COLUMNS + j * LANES);
+    for (; k + 4 <= depth; k += 4) {
+        NAMED(add_product)(sum, WEIGHT(k), PIXELS(k));
+        NAMED(add_product)(sum, WEIGHT(k + 1), PIXELS(k + 1));
+        NAMED(add_product)(sum, WEIGHT(k + 2), PIXELS(k + 2));
+        NAMED(add_product)(sum, WEIGHT(k + 3), PIXELS(k + 3));
+    }
+    for (; k < depth; k++)
+        NAMED(add_product)(sum, WEIGHT(k), PIXELS(k));
+    UNROLLED
+    for (int i = 0; i < TILE_ROWS; i++)
+        UNROLLED
+        for (int j = 0; j < TILE_VECTORS; j++)
+            VECTOR(tile + i * COLUMNS + j * LANES) = sum[i][j];
+}
+
+/* The product with a packed panel that has all rows, with one that has some, and with a panel that is not packed. */
+NOINLINE void NAMED(multiply_all)(Py_ssize_t depth, const REAL *weights, const REAL *image, REAL *tile)
+{
+    NAMED(multiply_add)(depth, NULL, NULL, weights, image, tile);
+}
+
+NOINLINE void NAMED(multiply_some)(
+    Py_ssize_t depth, const int *rows, const REAL *weights, const REAL *image, REAL *tile)
+{
+    NAMED(multiply_add)(depth, rows, NULL, weights, image, tile);
+}
+
+NOINLINE void NAMED(multiply_in_place)(
+    Py_ssize_t depth, const int *rows, const Py_ssize_t *places, const REAL *weights, const REAL *image, REAL *tile)
+{
+    NAMED(multiply_add)(depth, rows, places, weights, image, tile);
+}
+
+/* Whether any of COLUMNS elements is not zero; -0.0 is. */
+static inline int NAMED(any_column)(const REAL *row)
+{
+#if HAS_VECTORS
+    NAMED(bits) either = (NAMED(bits))CONST_VECTOR(row);
+    UNROLLED
+    for (int j = 1; j < TILE_VECTORS; j++)
+        either |= (NAMED(bits))CONST_VECTOR(row + j * LANES);
+    NAMED(words) words = (NAMED(words))(either << 1); /* without the signs */
     unsigned long long any = 0;
     UNROLLED
     for (int i = 0; i < VECTOR_BYTES / 8; i++)
-        any |= either[i];
+        any |= words[i];
     return any != 0;
-}
-#endif
-
-/* Whether any of COLUMNS elements is not zero. */
-static inline int NAMED(any_column)(const REAL *row)
-{
-#if defined(__GNUC__)
-    return NAMED(is_any)(CONST_VECTOR(row), CONST_VECTOR(row + LANES));
 #else
     for (int j = 0; j < COLUMNS; j++)
         if (row[j] != 0)
@@ -110,49 +154,33 @@ static inline int NAMED(any_column)(const REAL *row)
 #endif
 }
 
-/* Copy COLUMNS elements; both ends must be there in full. Says whether any of them is not zero. */
-static inline int NAMED(copy_columns)(REAL *to, const REAL *from)
+/* Copy COLUMNS elements; both ends must be there in full. */
+static inline void NAMED(copy_columns)(REAL *to, const REAL *from)
 {
-#if defined(__GNUC__)
-    NAMED(vector) left = CONST_VECTOR(from), right = CONST_VECTOR(from + LANES);
-    VECTOR(to) = left;
-    VECTOR(to + LANES) = right;
-    return NAMED(is_any)(left, right);
-#else
-    memcpy(to, from, COLUMNS * sizeof(REAL));
-    return NAMED(any_column)(from);
-#endif
+    UNROLLED
+    for (int j = 0; j < TILE_VECTORS; j++)
+        VECTOR(to + j * LANES) = CONST_VECTOR(from + j * LANES);
 }
 
 /* to = from + offset, for COLUMNS elements. */
 static inline void NAMED(add_to_columns)(REAL *to, const REAL *from, REAL offset)
 {
-#if defined(__GNUC__)
-    NAMED(vector) left = CONST_VECTOR(from) + offset, right = CONST_VECTOR(from + LANES) + offset;
-    VECTOR(to) = left;
-    VECTOR(to + LANES) = right;
-#else
-    for (int j = 0; j < COLUMNS; j++)
-        to[j] = from[j] + offset;
-#endif
+    UNROLLED
+    for (int j = 0; j < TILE_VECTORS; j++)
+        VECTOR(to + j * LANES) = CONST_VECTOR(from + j * LANES) + offset;
 }
 
 /* to = from * factor, element by element, for COLUMNS elements. */
-static inline void NAMED(multiply_columns)(REAL *to, const REAL *from, const REAL *factor)
+NOINLINE void NAMED(multiply_columns)(REAL *to, const REAL *from, const REAL *factor)
 {
-#if defined(__GNUC__)
-    NAMED(vector) left = CONST_VECTOR(from) * CONST_VECTOR(factor);
-    NAMED(vector) right = CONST_VECTOR(from + LANES) * CONST_VECTOR(factor + LANES);
-    VECTOR(to) = left;
-    VECTOR(to + LANES) = right;
-#else
-    for (int j = 0; j < COLUMNS; j++)
-        to[j] = from[j] * factor[j];
-#endif
+    UNROLLED
+    for (int j = 0; j < TILE_VECTORS; j++)
+        VECTOR(to + j * LANES) = CONST_VECTOR(from + j * LANES) * CONST_VECTOR(factor + j * LANES);
 }
 
 #undef LANES
 #undef COLUMNS
-#undef UNROLLED
 #undef VECTOR
 #undef CONST_VECTOR
+#undef WEIGHT
+#undef PIXELS

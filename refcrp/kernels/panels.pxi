@@ -12,7 +12,6 @@ cdef struct Task:
     bint packs
     const Py_ssize_t* shifts  # from a place of the window to what each tap sees
     Py_ssize_t longest_shift
-    const Py_ssize_t* packed_places  # where the rows of a packed panel start
 
 
 cdef struct Run:
@@ -23,7 +22,7 @@ cdef struct Run:
 
 cdef struct Panel:
     Py_ssize_t start, runs
-    Py_ssize_t depth  # how many rows are multiplied, and which rows of the weights belong to them
+    Py_ssize_t depth  # how many rows are multiplied, and which rows of the weights belong to them; NULL for all
     const int* rows
     bint is_packed
     bint is_free  # whether a tile's full width can be read from the start of the last run on
@@ -78,12 +77,12 @@ cdef bint is_readable(const Task* task, Py_ssize_t start, Py_ssize_t columns) no
 
 
 cdef void pack(
-    const Task* task, Panel* panel, const real* source, Py_ssize_t depth, const int* rows,
+    const Task* task, Panel* panel, const real* source, Py_ssize_t depth, Py_ssize_t all_rows, const int* rows,
     const Py_ssize_t* places, real* packed, int* kept,
 ) noexcept nogil:
     # Copy the rows side by side; without those of zeros, which add nothing, where there are enough.
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), k, count = 0
-    panel.depth, panel.rows = depth, rows
+    panel.depth, panel.rows = depth, rows if depth < all_rows else NULL
     if not panel.is_free:
         for k in range(depth):
             copy_exactly(panel, source + places[k], packed + k * columns)
@@ -94,8 +93,8 @@ cdef void pack(
         return
     for k in range(depth):
         kept[count] = rows[k]
-        # and no branch: nobody can predict it
-        count += copy_row(task, panel, source + places[k], packed + count * columns)
+        copy_row(task, panel, source + places[k], packed + count * columns)
+        count += not_zero(panel, source + places[k])  # and no branch: nobody can predict it
     panel.depth, panel.rows = count, kept
 
 
@@ -109,15 +108,21 @@ cdef inline bint is_sparse(
     return 8 * zeros > count
 
 
-cdef inline bint copy_row(const Task* task, const Panel* panel, const real* seen, real* row) noexcept nogil:
-    # A tile's full width of each run: what is too much, the next run or row writes over. Says whether any
-    # element is not zero; one of those too many may make it say so, too.
+cdef inline void copy_row(const Task* task, const Panel* panel, const real* seen, real* row) noexcept nogil:
+    # A tile's full width of each run: what is too much, the next run or row writes over.
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), r
-    cdef bint any
     prefetch(seen + panel.run[0].start + task.panels * columns)  # for the next unit
-    any = copy_columns(row, seen + panel.run[0].start)
+    copy_columns(row, seen + panel.run[0].start)
     for r in range(1, panel.runs):
-        any |= copy_columns(row + panel.run[r].column, seen + panel.run[r].start)
+        copy_columns(row + panel.run[r].column, seen + panel.run[r].start)
+
+
+cdef inline bint not_zero(const Panel* panel, const real* seen) noexcept nogil:
+    # Whether any element of the row is not zero; one of those that are copied too many may say so, too.
+    cdef Py_ssize_t r
+    cdef bint any = any_column(seen + panel.run[0].start)
+    for r in range(1, panel.runs):
+        any |= any_column(seen + panel.run[r].start)
     return any
 
 

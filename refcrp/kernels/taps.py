@@ -27,7 +27,7 @@ from refcrp.kernels.window import Pair, Window
 
 PANELS = 4  # of the image, packed together for all outputs
 FEW_OUTPUTS = 16  # up to which packing a panel takes longer than what is saved by having it packed
-DEPTH = 256  # rows packed at a time; an AVX2 panel is 16 KiB then, half of a first-level cache
+DEPTH = 168  # rows packed at a time; an AVX2 panel is 16 KiB then, half of a first-level cache
 
 
 @dataclass(frozen=True, eq=False)
