@@ -153,7 +153,7 @@ cdef void convolve_unit(
             some = min(BLOCKS, end_block - b)
             for p in range(count):
                 multiply_blocks(
-                    &panel[p], depth, rows, places,
+                    &panel[p], task.outputs - b * TILE_ROWS, depth, rows, places,
                     packed + p * task.panel_size if panel[p].is_packed else source + panel[p].start,
                     weights + c * task.blocks * task.taps * TILE_ROWS + b * block_size, block_size, some,
                     tiles + (p * blocks + b - first_block) * tile_size, tile_size,
@@ -170,16 +170,18 @@ cdef void convolve_unit(
 
 
 cdef void multiply_blocks(
-    const Panel* panel, Py_ssize_t depth, const int* rows, const Py_ssize_t* places, const real* image,
+    const Panel* panel, Py_ssize_t outputs, Py_ssize_t depth, const int* rows, const Py_ssize_t* places, const real* image,
     const real* weights, Py_ssize_t block_size, Py_ssize_t blocks, real* tiles, Py_ssize_t tile_size,
 ) noexcept nogil:
     cdef Py_ssize_t b
+    cdef int some
     for b in range(blocks):
+        some = <int>min(TILE_ROWS, outputs - b * TILE_ROWS)
         if not panel.is_packed:
-            multiply_in_place(depth, rows, places, weights, image, tiles)
+            multiply_in_place(some, depth, rows, places, weights, image, tiles)
         elif panel.rows != NULL:
-            multiply_some(panel.depth, panel.rows, weights, image, tiles)
+            multiply_some(some, panel.depth, panel.rows, weights, image, tiles)
         else:
-            multiply_all(panel.depth, weights, image, tiles)
+            multiply_all(some, panel.depth, weights, image, tiles)
         weights += block_size
         tiles += tile_size

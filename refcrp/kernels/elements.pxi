@@ -18,14 +18,14 @@ cdef extern from *:
         TILE_ROWS
     Py_ssize_t tile_columns_float() noexcept nogil
     Py_ssize_t tile_columns_double() noexcept nogil
-    void multiply_all_float(Py_ssize_t, const float*, const float*, float*) noexcept nogil
-    void multiply_all_double(Py_ssize_t, const double*, const double*, double*) noexcept nogil
-    void multiply_some_float(Py_ssize_t, const int*, const float*, const float*, float*) noexcept nogil
-    void multiply_some_double(Py_ssize_t, const int*, const double*, const double*, double*) noexcept nogil
+    void multiply_all_float(int, Py_ssize_t, const float*, const float*, float*) noexcept nogil
+    void multiply_all_double(int, Py_ssize_t, const double*, const double*, double*) noexcept nogil
+    void multiply_some_float(int, Py_ssize_t, const int*, const float*, const float*, float*) noexcept nogil
+    void multiply_some_double(int, Py_ssize_t, const int*, const double*, const double*, double*) noexcept nogil
     void multiply_in_place_float(
-        Py_ssize_t, const int*, const Py_ssize_t*, const float*, const float*, float*) noexcept nogil
+        int, Py_ssize_t, const int*, const Py_ssize_t*, const float*, const float*, float*) noexcept nogil
     void multiply_in_place_double(
-        Py_ssize_t, const int*, const Py_ssize_t*, const double*, const double*, double*) noexcept nogil
+        int, Py_ssize_t, const int*, const Py_ssize_t*, const double*, const double*, double*) noexcept nogil
     void copy_columns_float(float*, const float*) noexcept nogil
     void copy_columns_double(double*, const double*) noexcept nogil
     void prefetch(const void*) noexcept nogil
@@ -55,31 +55,31 @@ cdef inline Py_ssize_t tile_columns(const real* array) noexcept nogil:
 
 
 cdef inline void multiply_all(
-    Py_ssize_t depth, const real* weights, const real* image, real* tile
+    int outputs, Py_ssize_t depth, const real* weights, const real* image, real* tile
 ) noexcept nogil:
     if real is float:
-        multiply_all_float(depth, weights, image, tile)
+        multiply_all_float(outputs, depth, weights, image, tile)
     else:
-        multiply_all_double(depth, weights, image, tile)
+        multiply_all_double(outputs, depth, weights, image, tile)
 
 
 cdef inline void multiply_some(
-    Py_ssize_t depth, const int* rows, const real* weights, const real* image, real* tile
+    int outputs, Py_ssize_t depth, const int* rows, const real* weights, const real* image, real* tile
 ) noexcept nogil:
     if real is float:
-        multiply_some_float(depth, rows, weights, image, tile)
+        multiply_some_float(outputs, depth, rows, weights, image, tile)
     else:
-        multiply_some_double(depth, rows, weights, image, tile)
+        multiply_some_double(outputs, depth, rows, weights, image, tile)
 
 
 cdef inline void multiply_in_place(
-    Py_ssize_t depth, const int* rows, const Py_ssize_t* places, const real* weights, const real* image,
+    int outputs, Py_ssize_t depth, const int* rows, const Py_ssize_t* places, const real* weights, const real* image,
     real* tile,
 ) noexcept nogil:
     if real is float:
-        multiply_in_place_float(depth, rows, places, weights, image, tile)
+        multiply_in_place_float(outputs, depth, rows, places, weights, image, tile)
     else:
-        multiply_in_place_double(depth, rows, places, weights, image, tile)
+        multiply_in_place_double(outputs, depth, rows, places, weights, image, tile)
 
 
 cdef inline void copy_columns(real* to, const real* start) noexcept nogil:

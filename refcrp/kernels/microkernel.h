@@ -15,7 +15,7 @@
 #define HAS_VECTORS 1
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE static __attribute__((noinline, nonnull))
-#define UNROLLED _Pragma("GCC unroll 16")
+#define UNROLLED _Pragma("GCC unroll 32")
 /* Ask for the cache line at `place`, which will be read soon. */
 #define prefetch(place) __builtin_prefetch(place)
 /* What comes after stays after: GCC would begin with the loads of several steps, and run out of registers. */
@@ -34,8 +34,8 @@
 #define TILE_VECTORS 8
 #elif defined(__AVX512F__)
 #define VECTOR_BYTES 64
-#define TILE_ROWS 12 /* x 2, of 32 registers */
-#define TILE_VECTORS 2
+#define TILE_ROWS 16 /* x 1, of 32: a weight is broadcast as it is multiplied, and one vector is a short row of zeros */
+#define TILE_VECTORS 1
 #elif defined(__AVX2__)
 #define VECTOR_BYTES 32
 #define TILE_ROWS 4 /* x 3, of 16: seven loads for twelve products, where 6 x 2 need eight */
@@ -67,14 +67,15 @@ typedef REAL NAMED(vector);
 static inline Py_ssize_t NAMED(tile_columns)(void) { return COLUMNS; }
 
 /* sum[i, j] += weight[i] * pixels[j]: one step of the product. */
-INLINE void NAMED(add_product)(NAMED(vector) (*sum)[TILE_VECTORS], const REAL *weight, const REAL *pixels)
+INLINE void NAMED(add_product)(
+    const int outputs, NAMED(vector) (*sum)[TILE_VECTORS], const REAL *weight, const REAL *pixels)
 {
     NAMED(vector) pixel[TILE_VECTORS];
     UNROLLED
     for (int j = 0; j < TILE_VECTORS; j++)
         pixel[j] = CONST_VECTOR(pixels + j * LANES);
     UNROLLED
-    for (int i = 0; i < TILE_ROWS; i++)
+    for (int i = 0; i < outputs; i++)
         UNROLLED
         for (int j = 0; j < TILE_VECTORS; j++)
             sum[i][j] += weight[i] * pixel[j];
@@ -85,51 +86,68 @@ INLINE void NAMED(add_product)(NAMED(vector) (*sum)[TILE_VECTORS], const REAL *w
 #define WEIGHT(k) (weights + (rows ? (Py_ssize_t)rows[k] : (k)) * TILE_ROWS)
 #define PIXELS(k) (image + (places ? places[k] : (k) * COLUMNS))
 
-/* tile[i, j] += sum over k < depth of weights[rows[k], i] * image[places[k] + j], in the order of k.
+/* tile[i, j] += sum over k < depth of weights[rows[k], i] * image[places[k] + j], in the order of k, for i < outputs.
 
    weights is a packed block, TILE_ROWS to each row. Without `rows` these are all of its rows, without `places` those
    of a packed panel: callers that can do without save loads, which are scarcer than products. */
 INLINE void NAMED(multiply_add)(
-    Py_ssize_t depth, const int *rows, const Py_ssize_t *places, const REAL *weights, const REAL *image, REAL *tile)
+    const int outputs, Py_ssize_t depth, const int *rows, const Py_ssize_t *places, const REAL *weights,
+    const REAL *image, REAL *tile)
 {
     NAMED(vector) sum[TILE_ROWS][TILE_VECTORS];
     Py_ssize_t k = 0;
     UNROLLED
-    for (int i = 0; i < TILE_ROWS; i++)
+    for (int i = 0; i < outputs; i++)
         UNROLLED
         for (int j = 0; j < TILE_VECTORS; j++)
             sum[i][j] = CONST_VECTOR(tile + i * COLUMNS + j * LANES);
     for (; k + 4 <= depth; k += 4) {
-        NAMED(add_product)(sum, WEIGHT(k), PIXELS(k));
-        NAMED(add_product)(sum, WEIGHT(k + 1), PIXELS(k + 1));
-        NAMED(add_product)(sum, WEIGHT(k + 2), PIXELS(k + 2));
-        NAMED(add_product)(sum, WEIGHT(k + 3), PIXELS(k + 3));
+        NAMED(add_product)(outputs, sum, WEIGHT(k), PIXELS(k));
+        NAMED(add_product)(outputs, sum, WEIGHT(k + 1), PIXELS(k + 1));
+        NAMED(add_product)(outputs, sum, WEIGHT(k + 2), PIXELS(k + 2));
+        NAMED(add_product)(outputs, sum, WEIGHT(k + 3), PIXELS(k + 3));
     }
     for (; k < depth; k++)
-        NAMED(add_product)(sum, WEIGHT(k), PIXELS(k));
+        NAMED(add_product)(outputs, sum, WEIGHT(k), PIXELS(k));
     UNROLLED
-    for (int i = 0; i < TILE_ROWS; i++)
+    for (int i = 0; i < outputs; i++)
         UNROLLED
         for (int j = 0; j < TILE_VECTORS; j++)
             VECTOR(tile + i * COLUMNS + j * LANES) = sum[i][j];
 }
 
-/* The product with a packed panel that has all rows, with one that has some, and with a panel that is not packed. */
-NOINLINE void NAMED(multiply_all)(Py_ssize_t depth, const REAL *weights, const REAL *image, REAL *tile)
+/* The same for a block that may be the last one: its outputs, rounded up to fours, are known to the compiler. */
+INLINE void NAMED(multiply_block)(
+    int outputs, Py_ssize_t depth, const int *rows, const Py_ssize_t *places, const REAL *weights, const REAL *image,
+    REAL *tile)
 {
-    NAMED(multiply_add)(depth, NULL, NULL, weights, image, tile);
+    if (outputs <= 4)
+        NAMED(multiply_add)(4, depth, rows, places, weights, image, tile);
+    else if (outputs <= 8 && TILE_ROWS > 8)
+        NAMED(multiply_add)(8, depth, rows, places, weights, image, tile);
+    else if (outputs <= 12 && TILE_ROWS > 12)
+        NAMED(multiply_add)(12, depth, rows, places, weights, image, tile);
+    else
+        NAMED(multiply_add)(TILE_ROWS, depth, rows, places, weights, image, tile);
+}
+
+/* The product with a packed panel that has all rows, with one that has some, and with a panel that is not packed. */
+NOINLINE void NAMED(multiply_all)(int outputs, Py_ssize_t depth, const REAL *weights, const REAL *image, REAL *tile)
+{
+    NAMED(multiply_block)(outputs, depth, NULL, NULL, weights, image, tile);
 }
 
 NOINLINE void NAMED(multiply_some)(
-    Py_ssize_t depth, const int *rows, const REAL *weights, const REAL *image, REAL *tile)
+    int outputs, Py_ssize_t depth, const int *rows, const REAL *weights, const REAL *image, REAL *tile)
 {
-    NAMED(multiply_add)(depth, rows, NULL, weights, image, tile);
+    NAMED(multiply_block)(outputs, depth, rows, NULL, weights, image, tile);
 }
 
 NOINLINE void NAMED(multiply_in_place)(
-    Py_ssize_t depth, const int *rows, const Py_ssize_t *places, const REAL *weights, const REAL *image, REAL *tile)
+    int outputs, Py_ssize_t depth, const int *rows, const Py_ssize_t *places, const REAL *weights, const REAL *image,
+    REAL *tile)
 {
-    NAMED(multiply_add)(depth, rows, places, weights, image, tile);
+    NAMED(multiply_block)(outputs, depth, rows, places, weights, image, tile);
 }
 
 /* Whether any of COLUMNS elements is not zero; -0.0 is. */
