@@ -27,8 +27,8 @@ def extension(name, arguments, *headers):
 
 def simd(name, *arguments):
     """Describe the driver of convolution for one instruction set."""
-    parts = ("convolution.pxi", "elements.pxi", "panels.pxi", "relevance.pxi")
-    return extension(name, FUSED + list(arguments), *parts, "microkernel.h", "cpu.h", "_window.pxd")
+    parts = ("convolution.pxi", "elements.pxi", "panels.pxi", "relevance.pxi", "units.pxi")
+    return extension(name, FUSED + list(arguments), *parts, "microkernel.h", "cpu.h", "units.h", "_window.pxd")
 
 
 extensions = [

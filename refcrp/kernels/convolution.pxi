@@ -5,6 +5,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 include "elements.pxi"
+include "units.pxi"
 include "panels.pxi"
 include "relevance.pxi"
 
@@ -24,8 +25,7 @@ def convolve(
     const real[:, :, :, :, ::1] source, const real[::1] weights, const int[:, ::1] offsets,
     const real[::1] bias, const real[:, :, :, ::1] factor, const unsigned char[:, ::1] active,
     real[:, :, :, :, ::1] target, Py_ssize_t parts, tuple first, tuple stride,
-    Py_ssize_t groups, Py_ssize_t depth_channels, Py_ssize_t panels, Py_ssize_t chunks,
-    bint packs, Py_ssize_t first_unit, Py_ssize_t end_unit,
+    Py_ssize_t groups, Py_ssize_t depth_channels, bint packs, Py_ssize_t shares, Py_ssize_t chunks, Units units,
 ):
     """Compute units of a convolution: each some panels of one image, for some of the outputs.
 
@@ -49,15 +49,16 @@ def convolve(
     first, stride : (int, int)
     groups, depth_channels : int
         As the weights were packed.
-    panels, chunks : int
-        How many panels, and one of how many parts of the outputs, are a unit.
     packs : bool
         Whether panels are packed, without rows of zeros, or read where they are.
-    first_unit, end_unit : int
+    shares, chunks : int
+        A unit is one of so many parts of the panels of an image, for one of so many parts of the outputs.
+    units : Units
+        As many as there are images, groups, shares and chunks, multiplied.
     """
     cdef Task task
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL)
-    cdef Py_ssize_t unit, t
+    cdef Py_ssize_t unit, t, panels
     task.groups, task.channels = groups, source.shape[1] // groups
     task.lanes, task.taps = source.shape[4], offsets.shape[0]
     task.height, task.width = source.shape[2], source.shape[3] * task.lanes
@@ -69,7 +70,9 @@ def convolve(
     task.columns = (target.shape[3] - task.first_x + task.stride_x - 1) // task.stride_x * task.lanes
     # A grid as wide as the source has all columns of a panel side by side there, and some that are no places.
     task.pitch = task.columns if packs else task.width
-    task.depth_channels, task.panels, task.chunks = depth_channels, panels, chunks
+    task.panels = (task.rows * task.pitch + columns - 1) // columns
+    task.depth_channels, task.shares, task.chunks = depth_channels, shares, chunks
+    panels = (task.panels + shares - 1) // shares  # of the largest share
     task.factor_images = 1 if factor is None else factor.shape[0]
     task.packs, task.longest_shift = packs, 0
     task.blocks = (task.outputs + TILE_ROWS - 1) // TILE_ROWS
@@ -96,12 +99,15 @@ def convolve(
             shifts[t] += offsets[t, 2] * task.lanes
             task.longest_shift = max(task.longest_shift, shifts[t])
         task.shifts = shifts
-        for unit in range(first_unit, end_unit):
+        unit = units.take()
+        while unit < units.count:
             convolve_unit(
                 unit, &task, &source[0, 0, 0, 0, 0], &weights[0], bias_start, factor_start, active_start,
                 &target[0, 0, 0, 0, 0], packed, packed + panels * task.panel_size, kept,
                 kept + panels * task.depth, shifts + task.taps,
             )
+            units.finish()
+            unit = units.take()
         free(memory)
         free(shifts)
         free(kept)
@@ -114,14 +120,12 @@ cdef void convolve_unit(
 ) noexcept nogil:
     cdef Panel panel[MOST_PANELS]
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), tile_size = TILE_ROWS * columns
-    cdef Py_ssize_t image_panels = (task.rows * task.pitch + columns - 1) // columns
-    cdef Py_ssize_t image_units = (image_panels + task.panels - 1) // task.panels
-    # unit = ((image * groups + group) * image_units + which panels) * chunks + chunk
-    cdef Py_ssize_t chunk = unit % task.chunks
-    cdef Py_ssize_t first_panel = unit // task.chunks % image_units * task.panels
-    cdef Py_ssize_t image_group = unit // task.chunks // image_units
+    # unit = ((image * groups + group) * shares + share) * chunks + chunk
+    cdef Py_ssize_t chunk = unit % task.chunks, share = unit // task.chunks % task.shares
+    cdef Py_ssize_t first_panel = task.panels * share // task.shares
+    cdef Py_ssize_t image_group = unit // task.chunks // task.shares
     cdef Py_ssize_t image = image_group // task.groups, group = image_group % task.groups
-    cdef Py_ssize_t count = min(task.panels, image_panels - first_panel)
+    cdef Py_ssize_t count = task.panels * (share + 1) // task.shares - first_panel
     cdef Py_ssize_t first_block = task.blocks * chunk // task.chunks
     cdef Py_ssize_t end_block = task.blocks * (chunk + 1) // task.chunks
     cdef Py_ssize_t offset = image_group * task.channels * task.height * task.width

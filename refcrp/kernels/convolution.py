@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,18 +17,21 @@ from refcrp.kernels import reference, simd
 from refcrp.kernels.layout import (
     ENOUGH_LANES,
     as_lanes,
-    as_planes,
     as_relevance,
     conditions_last,
     in_places,
+    joined,
 )
 from refcrp.kernels.scratch import scratch
 from refcrp.kernels.taps import Gathering, Pass, Plan, adjoint, forward
-from refcrp.kernels.threads import A_PASS, in_units, threads
+from refcrp.kernels.threads import in_units, together, workers
 from refcrp.kernels.window import Pair, Window
 
 __all__ = ["Convolution", "StackedConvolution"]
 
+PANELS = 4  # of the image, packed together for all outputs
+UNITS = 8  # for each thread, so that one that is held up leaves the rest to the others
+A_MOUTHFUL = 2**14  # pixels that get their margin at a time
 FEW = 0.25  # channels with relevance, of all: below, the others are left out one by one
 
 
@@ -80,7 +84,7 @@ class Convolution:
         bias = None if self.bias is None else np.ascontiguousarray(self.bias, dtype)
         gathering, images = self.forward(dtype), as_lanes(x, dtype)
         plan = gathering.plan(x.shape[2:], z.shape[2:4], 1)
-        run(plan.passes[0], with_margin(gathering, plan, images), z, bias=bias)
+        run(gathering, plan, images, z, bias=bias)
         return z[..., 0]
 
     def transpose(self, s: Array, image_shape: tuple[int, ...]) -> Array:
@@ -142,9 +146,7 @@ class Convolution:
         # Pixels that no tap sees belong to no phase, and stay zero.
         make = np.empty if plan.covers_target else np.zeros
         target = make((len(R), *image_shape, R.shape[-1]), R.dtype)
-        s = with_margin(gathering, plan, R, denominator, active)
-        for step in plan.passes:
-            run(step, s, target, factor=factor, active=active)
+        run(gathering, plan, R, target, denominator=denominator, factor=factor, active=active)
         return target
 
     @property
@@ -239,29 +241,59 @@ def common_dtype(*arrays: Array) -> np.dtype[Any]:
 
 
 def run(
-    step: Pass,
-    source: Array,
+    gathering: Gathering,
+    plan: Plan,
+    images: Array,
     target: Array,
     *,
+    denominator: Array | None = None,
     bias: Array | None = None,
     factor: Array | None = None,
     active: Array | None = None,
 ) -> None:
-    """Compute what one phase contributes to `target`; images (m, c, h, w, lanes) both."""
-    if not len(target):
+    """Compute `target` from `images`, divided; (m, c, h, w, lanes) both.
+
+    All threads go through the same steps, and take units of work until there are none left: first the images
+    get their margin, then the phases read them.
+    """
+    if not len(images):
         return
-    phase = step.phase
-    units = len(target) * step.image_units
-    # Where there are too few units for the threads, the outputs are cut too; each part packs for itself.
-    chunks = 1 if units >= 4 * threads() else min(4, -(-phase.outputs // 64))
+    count = workers(len(images) * plan.operations)
+    loops, source, steps = simd.loops(images.dtype), images, []
+    for step in plan.passes:
+        steps.append((step.phase, *cut(step, len(images), count)))
+    if denominator is not None or plan.is_moved:
+        source = scratch((*images.shape[:2], *plan.source_size, images.shape[-1]), images.dtype)
+        arrays = [None if array is None else joined(array) for array in (images, denominator, active, source)]
+        grain = max(1, A_MOUTHFUL // math.prod(images.shape[2:]))
+        spreading = simd.driver.Units(-(-images.shape[0] * images.shape[1] // grain))
 
-    def convolve(first: int, end: int) -> None:
-        simd.loops(source.dtype).convolve(
-            source, phase.weights, phase.offsets, bias, factor, active, target, phase.parts, phase.first,
-            phase.stride, phase.groups, phase.depth_channels, step.panels, chunks, step.packs, first, end,
-        )  # fmt: skip
+    def work() -> None:
+        if source is not images:
+            loops.spread(*arrays, gathering.margin, gathering.split, gathering.parts, grain, spreading)
+            spreading.wait()
+        for phase, packs, shares, chunks, units in steps:
+            loops.convolve(
+                source, phase.weights, phase.offsets, bias, factor, active, target, phase.parts, phase.first,
+                phase.stride, phase.groups, phase.depth_channels, packs, shares, chunks, units,
+            )  # fmt: skip
+        for *_, units in steps:
+            units.wait()
 
-    in_units(convolve, units * chunks, len(target) * step.operations)
+    together(work, count)
+
+
+def cut(step: Pass, images: int, workers: int) -> tuple[bool, int, int, Any]:
+    """Cut a phase into units of work: how many shares of the panels, and chunks of the outputs.
+
+    Several panels share what is fetched of the weights, unless that leaves too few units to the threads.
+    Outputs are cut where even so there are too few; each chunk packs its panels for itself.
+    """
+    phase, enough = step.phase, 1 if workers == 1 else UNITS * workers
+    images_groups = images * phase.groups
+    shares = min(step.panels, max(-(-step.panels // PANELS), -(-enough // images_groups)))
+    chunks = 1 if 2 * workers <= images_groups * shares else min(workers, -(-phase.outputs // 64))
+    return step.packs, shares, chunks, simd.driver.Units(images_groups * shares * chunks)
 
 
 def active_channels(R: Array) -> Array:
@@ -272,25 +304,3 @@ def active_channels(R: Array) -> Array:
         lambda first, end: simd.loops(R.dtype).find_active(planes, active, first, end), len(R), active.size
     )
     return active
-
-
-def with_margin(
-    gathering: Gathering,
-    plan: Plan,
-    images: Array,
-    denominator: Array | None = None,
-    active: Array | None = None,
-) -> Array:
-    """Give images (m, c, h, w, lanes), divided, with the zeros around them that `plan` asks for."""
-    if denominator is None and not plan.is_moved:
-        return images
-    source = scratch((*images.shape[:2], *plan.source_size, images.shape[-1]), images.dtype)
-    arrays = [None if array is None else as_planes(array) for array in (images, denominator, active, source)]
-
-    def spread(first: int, end: int) -> None:
-        simd.loops(images.dtype).spread(
-            *arrays, gathering.margin, gathering.split, gathering.parts, first, end
-        )
-
-    in_units(spread, images.shape[0] * images.shape[1], images.size * A_PASS)
-    return source

@@ -47,6 +47,7 @@ ctypedef fused real:
 cdef enum:
     MOST_COLUMNS = 32  # of a tile, on any instruction set
     MOST_PANELS = 8  # in a unit
+    AHEAD = 64  # columns to look ahead while packing
     BLOCKS = 32  # of weights, multiplied with one panel after the other: they fit into a second-level cache
 
 

@@ -52,6 +52,12 @@ def as_planes(images: Array) -> Array:
     return images.reshape(m * c, 1, *images.shape[2:])
 
 
+def joined(images: Array) -> Array:
+    """Give images (m, c, ...) as planes (m c, ...)."""
+    m, c = images.shape[:2]
+    return images.reshape(m * c, *images.shape[2:])
+
+
 def has_conditions_last(R: Array) -> bool:
     """Tell whether the memory of `R` (k, n, c, h, w) is ordered with the conditions last."""
     return len(R) > 1 and R.strides[0] == R.itemsize and not R.flags.c_contiguous

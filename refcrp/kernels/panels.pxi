@@ -8,7 +8,7 @@ cdef struct Task:
     Py_ssize_t lanes, taps
     Py_ssize_t first_y, first_x, stride_y, stride_x
     Py_ssize_t rows, columns, pitch  # of the grid; from one row to the next
-    Py_ssize_t depth_channels, depth, blocks, panels, panel_size, chunks, factor_images
+    Py_ssize_t depth_channels, depth, blocks, panels, panel_size, shares, chunks, factor_images
     bint packs
     const Py_ssize_t* shifts  # from a place of the window to what each tap sees
     Py_ssize_t longest_shift
@@ -111,7 +111,7 @@ cdef inline bint is_sparse(
 cdef inline void copy_row(const Task* task, const Panel* panel, const real* seen, real* row) noexcept nogil:
     # A tile's full width of each run: what is too much, the next run or row writes over.
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), r
-    prefetch(seen + panel.run[0].start + task.panels * columns)  # for the next unit
+    prefetch(seen + panel.run[0].start + AHEAD)  # for the next unit
     copy_columns(row, seen + panel.run[0].start)
     for r in range(1, panel.runs):
         copy_columns(row + panel.run[r].column, seen + panel.run[r].start)

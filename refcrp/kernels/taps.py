@@ -25,7 +25,6 @@ from refcrp.arrays import Array
 from refcrp.kernels import simd
 from refcrp.kernels.window import Pair, Window
 
-PANELS = 4  # of the image, packed together for all outputs
 FEW_OUTPUTS = 16  # up to which packing a panel takes longer than what is saved by having it packed
 DEPTH = 168  # rows packed at a time; an AVX2 panel is 16 KiB then, half of a first-level cache
 
@@ -56,8 +55,7 @@ class Pass:
 
     phase: Phase
     packs: bool  # whether panels are packed, or read where they are
-    panels: int  # in a unit of work
-    image_units: int  # in an image
+    panels: int  # in an image
     operations: int  # multiplications in one image
 
 
@@ -69,6 +67,11 @@ class Plan:
     is_moved: bool  # or else the source is the image as it is
     covers_target: bool  # or else some pixels are seen by no tap
     passes: tuple[Pass, ...]
+
+    @cached_property
+    def operations(self) -> int:
+        """Multiplications in one image."""
+        return sum(step.operations for step in self.passes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +106,11 @@ class Gathering:
 
 
 def make_pass(phase: Phase, rows: int, columns: int, source_width: int, lanes: int) -> Pass:
-    """Cut the places of a phase into units of work."""
+    """Count what there is to do for the places of a phase."""
     packs = phase.outputs > FEW_OUTPUTS or lanes > 1
     tile_columns = simd.driver.tile_shape(phase.weights.itemsize)[1]
     panels = -(-rows * (columns if packs else source_width) * lanes // tile_columns)
-    image_units = phase.groups * -(-panels // PANELS)
-    return Pass(phase, packs, PANELS, image_units, rows * columns * lanes * phase.weights.size)
+    return Pass(phase, packs, panels, rows * columns * lanes * phase.weights.size)
 
 
 def forward(weight: Array, window: Window, groups: int) -> Gathering:

@@ -57,23 +57,41 @@ def using_threads(count: int | None) -> Iterator[None]:
         limit.reset(token)
 
 
-def in_units(kernel: Callable[[int, int], None], units: int, operations: float) -> None:
-    """Call ``kernel(first, end)`` so that units 0 to `units` are done, on threads if that is worth it.
+def workers(operations: float) -> int:
+    """Tell on how many threads it is worth to do some work.
 
     `operations` counts multiplications of a convolution, or what takes as long.
     """
-    workers = min(threads(), units, int(operations / WORTH_A_THREAD))
-    if workers <= 1:
+    return max(1, min(threads(), int(operations / WORTH_A_THREAD)))
+
+
+def together(work: Callable[[], None], count: int) -> None:
+    """Call ``work()`` on `count` threads, this one included, whose call must return only when all is done.
+
+    The others are not waited for: one that comes late must find nothing left to do.
+    """
+    helpers = helpers_for(work, count - 1)
+    try:
+        work()
+    finally:
+        for helper in helpers:
+            helper.cancel()
+
+
+def in_units(kernel: Callable[[int, int], None], units: int, operations: float) -> None:
+    """Call ``kernel(first, end)`` so that units 0 to `units` are done, on threads if that is worth it."""
+    count = min(workers(operations), units)
+    if count <= 1:
         kernel(0, units)
         return
-    pieces = min(units, workers * PIECES)
+    pieces = min(units, count * PIECES)
     ticket = itertools.count()  # next() on it is atomic
 
     def work() -> None:
         while (piece := next(ticket)) < pieces:
             kernel(units * piece // pieces, units * (piece + 1) // pieces)
 
-    helpers = helpers_for(work, workers - 1)
+    helpers = helpers_for(work, count - 1)
     try:
         work()
     finally:
