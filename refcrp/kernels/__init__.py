@@ -19,7 +19,7 @@ from refcrp.arrays import Array, like
 from refcrp.checks import check_shape
 from refcrp.kernels import reference, simd
 from refcrp.kernels.convolution import Convolution, StackedConvolution
-from refcrp.kernels.layout import as_lanes, as_planes, as_relevance, in_places
+from refcrp.kernels.layout import as_lanes, as_relevance
 from refcrp.kernels.simd import CHOSEN, available, runs_compiled
 from refcrp.kernels.threads import A_PASS, in_units, threads, using_threads
 from refcrp.kernels.window import Window, geometry
@@ -159,16 +159,16 @@ def maxpool2d_relevance(R: Array, share: Array, winner: Array, image_shape: tupl
         winners = batched(np.broadcast_to(winner, s.shape))
         images = reference.maxpool2d_transpose(batched(s), winners, (c, h, w))
         return images.reshape(*R.shape[:-3], *image_shape)
-    images = as_lanes(R, R.dtype)
-    R_in = np.empty((len(images), c, h * w, images.shape[-1]), R.dtype)
-    places = [in_places(array) for array in (images, contiguous(share, R.dtype), winner)]
-    R_out, shares, winners, target = (as_planes(array) for array in (*places, R_in))
+    images, planes = as_lanes(R, R.dtype), winner.shape[0] * c
+    m, lanes, places = len(images) * c, images.shape[-1], winner.shape[2] * winner.shape[3]
+    R_out, winners = images.reshape(m, places, lanes), winner.reshape(planes, places)
+    shares, target = contiguous(share, R.dtype).reshape(planes, places), np.empty((m, h * w, lanes), R.dtype)
 
     def pull(first: int, end: int) -> None:
         simd.loops(R.dtype).maxpool2d_relevance(R_out, shares, winners, target, first, end)
 
-    in_units(pull, len(target), R_in.size * A_PASS)
-    return as_relevance(R_in.reshape(len(images), c, h, w, images.shape[-1]), R.shape[:-3])
+    in_units(pull, m, target.size * A_PASS)
+    return as_relevance(target.reshape(len(images), c, h, w, lanes), R.shape[:-3])
 
 
 def maxpool2d_transpose(s: Array, winner: Array, image_shape: tuple[int, ...]) -> Array:

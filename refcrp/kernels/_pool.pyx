@@ -63,34 +63,33 @@ cdef inline void look_at(
 
 
 def maxpool2d_relevance(
-    const real[:, :, :, ::1] R, const real[:, :, ::1] share, const Py_ssize_t[:, :, ::1] winner,
-    real[:, :, :, ::1] R_in, Py_ssize_t first, Py_ssize_t end,
+    const real[:, :, ::1] R, const real[:, ::1] share, const Py_ssize_t[:, ::1] winner,
+    real[:, :, ::1] R_in, Py_ssize_t first, Py_ssize_t end,
 ):
-    """Add ``share * R`` to the pixel of `R_in` that won, for images from `first` to `end`.
+    """Add ``share * R`` to the pixel of `R_in` that won, for planes from `first` to `end`.
 
-    `R` (images, c, places, lanes), `R_in` (images, c, pixels, lanes); `share` and `winner` (n, c, places)
-    belong to the image modulo n.
+    `R` (planes, places, lanes), `R_in` (planes, pixels, lanes); `share` and `winner` (n, places) belong to the
+    plane modulo n.
     """
-    cdef Py_ssize_t image, n, c, p, lane, lanes = R.shape[3]
+    cdef Py_ssize_t plane, n, p, lane, lanes = R.shape[2]
     cdef const Py_ssize_t* won
     cdef const real* shares
     cdef const real* out
     cdef real* to
     with nogil:
-        R_in[first:end] = 0
-        for image in range(first, end):
-            n = image % winner.shape[0]
-            for c in range(R.shape[1]):
-                out, won, shares = &R[image, c, 0, 0], &winner[n, c, 0], &share[n, c, 0]
-                if lanes == 1:
-                    to = &R_in[image, c, 0, 0]
-                    for p in range(R.shape[2]):
-                        to[won[p]] += shares[p] * out[p]
-                    continue
-                for p in range(R.shape[2]):
-                    to = &R_in[image, c, won[p], 0]
-                    for lane in range(lanes):
-                        to[lane] += shares[p] * out[p * lanes + lane]
+        for plane in range(first, end):
+            n = plane % winner.shape[0]
+            R_in[plane] = 0
+            out, won, shares = &R[plane, 0, 0], &winner[n, 0], &share[n, 0]
+            if lanes == 1:
+                to = &R_in[plane, 0, 0]
+                for p in range(R.shape[1]):
+                    to[won[p]] += shares[p] * out[p]
+                continue
+            for p in range(R.shape[1]):
+                to = &R_in[plane, won[p], 0]
+                for lane in range(lanes):
+                    to[lane] += shares[p] * out[p * lanes + lane]
 
 
 def avgpool2d(

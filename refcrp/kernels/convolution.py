@@ -75,16 +75,21 @@ class Convolution:
         -------
         (n, o, oh, ow) array
         """
-        check_shape(x.shape, (None, self.channels, None, None), "convolution: images")
-        size = self.places(x.shape[2:])
         dtype = common_dtype(x, self.weight)
         if not simd.runs_compiled(dtype):
+            self.check_images(x.shape)
             return reference.conv2d(x, self.weight, self.bias, self.window, self.groups)
-        z = np.empty((len(x), len(self.weight), *size, 1), dtype)
-        bias = None if self.bias is None else np.ascontiguousarray(self.bias, dtype)
-        gathering, images = self.forward(dtype), as_lanes(x, dtype)
-        plan = gathering.plan(x.shape[2:], z.shape[2:4], 1)
-        run(gathering, plan, images, z, bias=bias)
+        return self.gather(x, self.forward(dtype), self.bias, len(self.weight))
+
+    def gather(self, x: Array, gathering: Gathering, bias: Array | None, outputs: int) -> Array:
+        """Convolve with these weights, or more for the same input, laid out."""
+        size = self.check_images(x.shape)
+        dtype = gathering.dtype
+        z = np.empty((len(x), outputs, *size, 1), dtype)
+        if bias is not None:
+            bias = np.ascontiguousarray(bias, dtype)
+        plan = gathering.plan(x.shape[2:], size, 1)
+        run(gathering, plan, as_lanes(x, dtype), z, bias=bias)
         return z[..., 0]
 
     def transpose(self, s: Array, image_shape: tuple[int, ...]) -> Array:
@@ -154,6 +159,11 @@ class Convolution:
         """How many channels the input has."""
         return int(self.weight.shape[1]) * self.groups
 
+    def check_images(self, shape: tuple[int, ...]) -> Pair:
+        """Raise `ShapeError` unless images have this shape; gives how many places the window has in them."""
+        check_shape(shape, (None, self.channels, None, None), "convolution: images")
+        return self.places(shape[2:])
+
     def places(self, size: tuple[int, ...]) -> Pair:
         """Count the window's places in an image of `size`; raise `ShapeError` if there are none."""
         rows, columns = self.window.output_size(size[0], size[1])
@@ -199,32 +209,41 @@ class Convolution:
 
 @dataclass(frozen=True, eq=False)
 class StackedConvolution:
-    """Convolutions of one geometry, applied to one input: their outputs stacked, group by group."""
+    """Convolutions of one geometry and type, applied to one input: their outputs stacked, group by group."""
 
-    stacked: Convolution
-    count: int
-
-    @classmethod
-    def of(cls, convolutions: Sequence[Convolution]) -> StackedConvolution:
-        """Stack weights and biases."""
-        first = convolutions[0]
-        weights = [c.weight for c in convolutions]
-        biases = [
-            np.zeros(len(w), w.dtype) if c.bias is None else c.bias
-            for c, w in zip(convolutions, weights, strict=True)
-        ]
-        bias = None if all(c.bias is None for c in convolutions) else stacked(biases, first.groups)
-        return cls(
-            Convolution(stacked(weights, first.groups), bias, first.window, first.groups), len(weights)
-        )
+    convolutions: tuple[Convolution, ...]
 
     def linear(self, x: Array) -> list[Array]:
         """Give the output (n, o, oh, ow) of each."""
-        z = self.stacked.linear(x)
+        first, count = self.convolutions[0], len(self.convolutions)
+        dtype = common_dtype(x, first.weight)
+        if not simd.runs_compiled(dtype):
+            return [convolution.linear(x) for convolution in self.convolutions]
+        gathering = self.own_forward if dtype == first.weight.dtype else self.forward(dtype)
+        z = first.gather(x, gathering, self.bias, count * len(first.weight))
         n, outputs, height, width = z.shape
-        groups, each = self.stacked.groups, outputs // self.stacked.groups // self.count
-        by_group = z.reshape(n, groups, self.count, each, height, width)
-        return [by_group[:, :, k].reshape(n, groups * each, height, width) for k in range(self.count)]
+        groups, each = first.groups, outputs // first.groups // count
+        by_group = z.reshape(n, groups, count, each, height, width)
+        return [by_group[:, :, k].reshape(n, groups * each, height, width) for k in range(count)]
+
+    @cached_property
+    def own_forward(self) -> Gathering:
+        """The weights laid out, in their own type. Only so are they kept together."""
+        return self.forward(self.convolutions[0].weight.dtype)
+
+    def forward(self, dtype: np.dtype[Any]) -> Gathering:
+        """Lay out the weights of all."""
+        first = self.convolutions[0]
+        weight = stacked([c.weight for c in self.convolutions], first.groups)
+        return forward(weight.astype(dtype, copy=False), first.window, first.groups)
+
+    @cached_property
+    def bias(self) -> Array | None:
+        """The biases of all, zeros where one has none; None if none has."""
+        if all(c.bias is None for c in self.convolutions):
+            return None
+        biases = [np.zeros(len(c.weight), c.weight.dtype) if c.bias is None else c.bias for c in self.convolutions]
+        return stacked(biases, self.convolutions[0].groups)
 
 
 def stacked(parameters: Sequence[Array], groups: int) -> Array:

@@ -46,12 +46,6 @@ def in_places(images: Array) -> Array:
     return images.reshape(m, c, h * w, *images.shape[4:])
 
 
-def as_planes(images: Array) -> Array:
-    """Give images (m, c, ...) as (m c, 1, ...): each channel an image of its own."""
-    m, c = images.shape[:2]
-    return images.reshape(m * c, 1, *images.shape[2:])
-
-
 def joined(images: Array) -> Array:
     """Give images (m, c, ...) as planes (m c, ...)."""
     m, c = images.shape[:2]

@@ -25,6 +25,7 @@ def scratch(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Give an array of arbitrary content, until this thread asks for the next one."""
     size = math.prod(shape) * dtype.itemsize
     if size > MOST:
+        kept.piece = None  # not both at once
         return np.empty(shape, dtype)
     piece = getattr(kept, "piece", None)
     if piece is None or piece.nbytes < size:

@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -82,6 +83,11 @@ class Gathering:
     margin: Pair
     split: Pair  # modulo which remainders of the coordinates the source is split into parts
     parts: Array  # the part of each pair of remainders, -1 for those that no tap sees
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the weights."""
+        return self.phases[0].weights.dtype
 
     @cached_property
     def plan(self) -> Callable[[tuple[int, ...], tuple[int, ...], int], Plan]:

@@ -62,7 +62,9 @@ def workers(operations: float) -> int:
 
     `operations` counts multiplications of a convolution, or what takes as long.
     """
-    return max(1, min(threads(), int(operations / WORTH_A_THREAD)))
+    if operations < 2 * WORTH_A_THREAD:
+        return 1
+    return min(threads(), int(operations / WORTH_A_THREAD))
 
 
 def together(work: Callable[[], None], count: int) -> None:

@@ -169,7 +169,7 @@ class Conv2d(Convolving):
         are_alike = len({c.weight.dtype for c in convolutions}) == 1  # none is computed in another's type
         if len(convolutions) < len(maps) or len(maps) == 1 or not are_alike:
             return super().join(maps)
-        return kernels.StackedConvolution.of(convolutions).linear
+        return kernels.StackedConvolution(tuple(convolutions)).linear
 
     def output_shape(self, shape: Shape) -> Shape:
         """Give (out, oh, ow) for (in, h, w)."""

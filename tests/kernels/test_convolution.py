@@ -338,7 +338,7 @@ def test_stacked_convolutions_compute_what_each_does(c, biases):
         Convolution(weight, c.bias * k if has else None, c.window, c.groups)
         for k, (weight, has) in enumerate(zip(weights, has_bias, strict=True))
     ]
-    stacked = StackedConvolution.of(each).linear(c.x)
+    stacked = StackedConvolution(tuple(each)).linear(c.x)
     assert len(stacked) == 3
     assert not any(np.shares_memory(a, b) for a, b in itertools.combinations(stacked, 2))
     for z, layer in zip(stacked, each, strict=True):
