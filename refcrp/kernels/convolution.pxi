@@ -1,5 +1,5 @@
-# The driver of convolution: cut the image into panels, pack them, multiply, store. It is compiled once for
-# each instruction set. docs/kernels.md explains it with a drawing; refcrp/kernels/taps.py packs the weights.
+# The driver of convolution: cut the image into panels, multiply them, store. It is compiled once for each
+# instruction set. docs/kernels.md explains it with a drawing; refcrp/kernels/taps.py packs the weights.
 
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
@@ -8,6 +8,7 @@ include "elements.pxi"
 include "units.pxi"
 include "panels.pxi"
 include "relevance.pxi"
+include "lists.pxi"
 
 
 def supported():
@@ -16,16 +17,22 @@ def supported():
     return tuple(name for name, is_there in levels.items() if is_there)
 
 
+def block_shape():
+    """Give the outputs and the channels of a block of weights."""
+    return TILE_ROWS, CHANNELS
+
+
 def tile_shape(Py_ssize_t itemsize):
     """Give the rows and columns of the micro-kernel's tile for elements of `itemsize` bytes."""
     return TILE_ROWS, tile_columns_float() if itemsize == sizeof(float) else tile_columns_double()
 
 
 def convolve(
-    const real[:, :, :, :, ::1] source, const real[::1] weights, const int[:, ::1] offsets,
-    const real[::1] bias, const real[:, :, :, ::1] factor, const unsigned char[:, ::1] active,
-    real[:, :, :, :, ::1] target, Py_ssize_t parts, tuple first, tuple stride,
-    Py_ssize_t groups, Py_ssize_t depth_channels, bint packs, Py_ssize_t shares, Py_ssize_t chunks, Units units,
+    const real[:, :, :, :, ::1] source, const unsigned char[:, :, :, :, ::1] channels,
+    const int[:, :, :, ::1] counts, const real[::1] weights, const int[:, ::1] offsets, const real[::1] bias,
+    const real[:, :, :, ::1] factor, const unsigned char[:, ::1] active, real[:, :, :, :, ::1] target,
+    Py_ssize_t parts, tuple first, tuple stride, Py_ssize_t groups, bint packs, Py_ssize_t shares,
+    Py_ssize_t chunks, Units units,
 ):
     """Compute units of a convolution: each some panels of one image, for some of the outputs.
 
@@ -36,7 +43,9 @@ def convolve(
     Parameters
     ----------
     source : (n, groups c, parts h, w, lanes) array
-        With margins, so that every tap sees something.
+        With margins, so that every tap sees something; or values as `make_lists` writes them, with a list in
+        place of lanes.
+    channels, counts : arrays as `make_lists` writes them, or None
     weights : array, packed by `refcrp.kernels.taps.packed`
     offsets : (taps, 3) array
         The part of the source that a tap sees, and its vertical and horizontal offset there.
@@ -47,8 +56,7 @@ def convolve(
     target : (n, groups o, th, tw, lanes) array
     parts : int
     first, stride : (int, int)
-    groups, depth_channels : int
-        As the weights were packed.
+    groups : int
     packs : bool
         Whether panels are packed, without rows of zeros, or read where they are.
     shares, chunks : int
@@ -57,135 +65,144 @@ def convolve(
         As many as there are images, groups, shares and chunks, multiplied.
     """
     cdef Task task
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL)
-    cdef Py_ssize_t unit, t, panels
-    task.groups, task.channels = groups, source.shape[1] // groups
-    task.lanes, task.taps = source.shape[4], offsets.shape[0]
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), t, panels, blocks
+    task.groups, task.outputs = groups, target.shape[1] // groups
+    task.blocks = pieces(task.outputs, TILE_ROWS)
+    task.taps, task.longest_shift = offsets.shape[0], 0
+    task.channels = weights.shape[0] // (groups * task.blocks * TILE_ROWS * task.taps)
+    task.lanes = source.shape[4] if counts is None else 1
     task.height, task.width = source.shape[2], source.shape[3] * task.lanes
-    task.outputs, task.target_width = target.shape[1] // groups, target.shape[3]
+    task.target_width = target.shape[3]
     task.target_size = target.shape[2] * target.shape[3]
     task.first_y, task.first_x = first
     task.stride_y, task.stride_x = stride
     task.rows = (target.shape[2] - task.first_y + task.stride_y - 1) // task.stride_y
     task.columns = (target.shape[3] - task.first_x + task.stride_x - 1) // task.stride_x * task.lanes
     # A grid as wide as the source has all columns of a panel side by side there, and some that are no places.
-    task.pitch = task.columns if packs else task.width
-    task.panels = (task.rows * task.pitch + columns - 1) // columns
-    task.depth_channels, task.shares, task.chunks = depth_channels, shares, chunks
-    panels = (task.panels + shares - 1) // shares  # of the largest share
+    task.packs, task.pitch = packs, task.columns if packs else task.width
+    task.panels = pieces(task.rows * task.pitch, columns)
+    task.shares, task.chunks = shares, chunks
     task.factor_images = 1 if factor is None else factor.shape[0]
-    task.packs, task.longest_shift = packs, 0
-    task.blocks = (task.outputs + TILE_ROWS - 1) // TILE_ROWS
-    task.depth = min(depth_channels, task.channels) * task.taps
-    task.panel_size = (task.depth + 1) * columns  # the last copy may run over into one more row
-    task.source_size = source.shape[0] * source.shape[1] * task.height * task.width
+    task.depth = min(CHANNELS, task.channels) * task.taps
+    task.panel_size = (min(DEPTH, task.depth) + 1) * columns  # the last copy may run over into one more row
+    task.source_size = source.shape[0] * groups * task.channels * task.height * task.width
+    panels, blocks = pieces(task.panels, shares), pieces(task.blocks, chunks)  # at the most
+    task.list_channels = NULL if channels is None else &channels[0, 0, 0, 0, 0]
+    task.list_counts = NULL if counts is None else &counts[0, 0, 0, 0]
     cdef const real* bias_start = NULL if bias is None else &bias[0]
     cdef const real* factor_start = NULL if factor is None else &factor[0, 0, 0, 0]
     cdef const unsigned char* active_start = NULL if active is None else &active[0, 0]
-    cdef Py_ssize_t tiles_size = ((task.blocks + chunks - 1) // chunks) * panels * TILE_ROWS * columns
-    cdef size_t bytes = (panels * task.panel_size + tiles_size) * sizeof(real) + 64
-    cdef void* memory = malloc(bytes)
-    cdef Py_ssize_t* shifts = <Py_ssize_t*>malloc((task.taps + task.depth) * sizeof(Py_ssize_t))
-    cdef int* kept = <int*>malloc((panels + 1) * task.depth * sizeof(int))
-    cdef real* packed = <real*>((<size_t>memory + 63) & ~<size_t>63)
-    if memory == NULL or shifts == NULL or kept == NULL:
-        free(memory)
-        free(shifts)
-        free(kept)
+    cdef Room room
+    cdef size_t size = panels * (task.panel_size + blocks * TILE_ROWS * columns) * sizeof(real)
+    size += panels * columns * (list_outputs[real](<real*>NULL) * sizeof(real) + sizeof(Py_ssize_t))
+    if not prepare(&task, &room, panels, size):
         raise MemoryError
     with nogil:
         for t in range(task.taps):
-            shifts[t] = (offsets[t, 0] * (task.height // parts) + offsets[t, 1]) * task.width
-            shifts[t] += offsets[t, 2] * task.lanes
-            task.longest_shift = max(task.longest_shift, shifts[t])
-        task.shifts = shifts
-        unit = units.take()
-        while unit < units.count:
+            room.shifts[t] = (offsets[t, 0] * (task.height // parts) + offsets[t, 1]) * task.width
+            room.shifts[t] += offsets[t, 2] * task.lanes
+            task.longest_shift = max(task.longest_shift, room.shifts[t])
+        t = units.take()
+        while t < units.count:
             convolve_unit(
-                unit, &task, &source[0, 0, 0, 0, 0], &weights[0], bias_start, factor_start, active_start,
-                &target[0, 0, 0, 0, 0], packed, packed + panels * task.panel_size, kept,
-                kept + panels * task.depth, shifts + task.taps,
+                t, &task, &room, &source[0, 0, 0, 0, 0], &weights[0], bias_start, factor_start, active_start,
+                &target[0, 0, 0, 0, 0],
             )
             units.finish()
-            unit = units.take()
-        free(memory)
-        free(shifts)
-        free(kept)
+            t = units.take()
+        release(&room)
 
 
 cdef void convolve_unit(
-    Py_ssize_t unit, const Task* task, const real* source, const real* weights, const real* bias,
-    const real* factor, const unsigned char* active, real* target, real* packed, real* tiles,
-    int* kept, int* rows, Py_ssize_t* places,
+    Py_ssize_t unit, const Task* task, const Room* room, const real* source, const real* weights,
+    const real* bias, const real* factor, const unsigned char* active, real* target,
 ) noexcept nogil:
-    cdef Panel panel[MOST_PANELS]
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), tile_size = TILE_ROWS * columns
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), tile_size = TILE_ROWS * columns, p, start
     # unit = ((image * groups + group) * shares + share) * chunks + chunk
     cdef Py_ssize_t chunk = unit % task.chunks, share = unit // task.chunks % task.shares
-    cdef Py_ssize_t first_panel = task.panels * share // task.shares
     cdef Py_ssize_t image_group = unit // task.chunks // task.shares
     cdef Py_ssize_t image = image_group // task.groups, group = image_group % task.groups
-    cdef Py_ssize_t count = task.panels * (share + 1) // task.shares - first_panel
-    cdef Py_ssize_t first_block = task.blocks * chunk // task.chunks
-    cdef Py_ssize_t end_block = task.blocks * (chunk + 1) // task.chunks
-    cdef Py_ssize_t offset = image_group * task.channels * task.height * task.width
-    cdef Py_ssize_t blocks = end_block - first_block
-    cdef Py_ssize_t c, end, b, p, depth, start, block_size, some
+    cdef Py_ssize_t plane = task.height * task.width, offset = image_group * task.channels * plane
+    cdef Py_ssize_t first_panel = task.panels * share // task.shares
+    cdef Part part
+    cdef real* tiles = <real*>room.numbers
+    cdef real* rest
+    part.panels = task.panels * (share + 1) // task.shares - first_panel
+    part.first_block = task.blocks * chunk // task.chunks
+    part.blocks = task.blocks * (chunk + 1) // task.chunks - part.first_block
     weights += group * task.blocks * TILE_ROWS * task.channels * task.taps
-    if active != NULL:
-        active += image_group * task.channels
-    source += image_group * task.channels * task.height * task.width
-    for p in range(count):
-        cut_into_runs(task, (first_panel + p) * columns, columns, &panel[p])
-        start = panel[p].run[max(0, panel[p].runs - 1)].start if task.packs else panel[p].start
-        panel[p].is_free = is_readable(task, offset + start, columns)
-        panel[p].is_packed = task.packs or not panel[p].is_free
-    memset(tiles, 0, blocks * count * tile_size * sizeof(real))
-    c = 0
-    while c < task.channels:
-        end = min(c + task.depth_channels, task.channels)
-        depth = list_rows(task, active, c, end, rows, places)
-        for p in range(count):
-            if panel[p].is_packed:
-                pack(
-                    task, &panel[p], source, depth, (end - c) * task.taps, rows, places,
-                    packed + p * task.panel_size, kept + p * task.depth,
-                )
-        block_size = (end - c) * task.taps * TILE_ROWS
-        b = first_block
-        while b < end_block:
-            some = min(BLOCKS, end_block - b)
-            for p in range(count):
-                multiply_blocks(
-                    &panel[p], task.outputs - b * TILE_ROWS, depth, rows, places,
-                    packed + p * task.panel_size if panel[p].is_packed else source + panel[p].start,
-                    weights + c * task.blocks * task.taps * TILE_ROWS + b * block_size, block_size, some,
-                    tiles + (p * blocks + b - first_block) * tile_size, tile_size,
-                )
-            b += some
-        c = end
-    for p in range(count):
-        for b in range(first_block, end_block):
-            store(
-                task, &panel[p], tiles + (p * blocks + b - first_block) * tile_size, image,
-                group * task.outputs + b * TILE_ROWS, min(TILE_ROWS, task.outputs - b * TILE_ROWS),
-                bias, factor, target,
-            )
+    for p in range(part.panels):
+        cut_into_runs(task, (first_panel + p) * columns, columns, &part.panel[p])
+        start = part.panel[p].run[max(0, part.panel[p].runs - 1)].start if task.packs else part.panel[p].start
+        part.panel[p].is_free = is_readable(task, offset + start, columns)
+        part.panel[p].is_packed = task.packs or not part.panel[p].is_free
+    rest = tiles + part.blocks * part.panels * tile_size
+    memset(tiles, 0, part.blocks * part.panels * tile_size * sizeof(real))
+    if task.list_counts != NULL:
+        offset = image_group * pieces(task.channels, CHANNELS) * plane
+        add_lists(
+            task, room, &part, source + offset * CHANNELS, task.list_channels + offset * CHANNELS,
+            task.list_counts + offset, weights, tiles, rest,
+        )
+    else:
+        active = NULL if active == NULL else active + image_group * task.channels
+        add_panels(task, room, &part, source + offset, active, weights, tiles, rest)
+    store(task, &part, tiles, image, group, bias, factor, target)
 
 
-cdef void multiply_blocks(
-    const Panel* panel, Py_ssize_t outputs, Py_ssize_t depth, const int* rows, const Py_ssize_t* places, const real* image,
-    const real* weights, Py_ssize_t block_size, Py_ssize_t blocks, real* tiles, Py_ssize_t tile_size,
+cdef void add_panels(
+    const Task* task, const Room* room, Part* part, const real* source, const unsigned char* active,
+    const real* weights, real* tiles, real* packed,
 ) noexcept nogil:
-    cdef Py_ssize_t b
-    cdef int some
-    for b in range(blocks):
-        some = <int>min(TILE_ROWS, outputs - b * TILE_ROWS)
-        if not panel.is_packed:
-            multiply_in_place(some, depth, rows, places, weights, image, tiles)
-        elif panel.rows != NULL:
-            multiply_some(some, panel.depth, panel.rows, weights, image, tiles)
-        else:
-            multiply_all(some, panel.depth, weights, image, tiles)
-        weights += block_size
-        tiles += tile_size
+    # Some channels at a time, one tap after the other; of these, as many rows as a panel is to have.
+    cdef Py_ssize_t piece, batch, first, end, depth, k, some, p, size
+    cdef Panel* panel
+    for piece in range(pieces(task.channels, CHANNELS)):
+        first = piece * CHANNELS
+        end = min(first + CHANNELS, task.channels)
+        size = (end - first) * task.taps
+        depth = list_rows(task, room, active, first, end)
+        for batch in range(pieces(depth, DEPTH)):
+            k = batch * DEPTH
+            some = min(DEPTH, depth - k)
+            for p in range(part.panels):
+                panel = &part.panel[p]
+                panel.depth, panel.rows = some, room.rows + k if depth < size else NULL
+                if panel.is_packed:
+                    pack(
+                        task, panel, source, room.rows + k, room.places + k, packed + p * task.panel_size,
+                        room.kept + p * DEPTH,
+                    )
+            multiply(task, room, part, k, size, source, weights, tiles, packed)
+        weights += task.blocks * size * TILE_ROWS
+
+
+cdef void multiply(
+    const Task* task, const Room* room, const Part* part, Py_ssize_t first_row, Py_ssize_t rows,
+    const real* source, const real* weights, real* tiles, const real* packed,
+) noexcept nogil:
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), tile_size = TILE_ROWS * columns, b, block, p, piece
+    cdef int outputs
+    cdef const Panel* panel
+    cdef const real* weight
+    cdef real* tile
+    for piece in range(pieces(part.blocks, BLOCKS)):
+        block = piece * BLOCKS
+        for p in range(part.panels):
+            panel = &part.panel[p]
+            for b in range(block, min(block + BLOCKS, part.blocks)):
+                outputs = <int>min(TILE_ROWS, task.outputs - (part.first_block + b) * TILE_ROWS)
+                weight = weights + (part.first_block + b) * rows * TILE_ROWS
+                tile = tiles + (p * part.blocks + b) * tile_size
+                if not panel.is_packed:
+                    multiply_in_place(
+                        outputs, panel.depth, room.rows + first_row, room.places + first_row, weight,
+                        source + panel.start, tile,
+                    )
+                elif panel.rows != NULL:
+                    multiply_some(
+                        outputs, panel.depth, panel.rows, weight, packed + p * task.panel_size, tile
+                    )
+                else:
+                    weight += first_row * TILE_ROWS
+                    multiply_all(outputs, panel.depth, weight, packed + p * task.panel_size, tile)

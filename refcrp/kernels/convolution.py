@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,24 +13,20 @@ from refcrp.arrays import Array
 from refcrp.checks import check_shape
 from refcrp.errors import ShapeError
 from refcrp.kernels import reference, simd
+from refcrp.kernels.gather import gather
 from refcrp.kernels.layout import (
     ENOUGH_LANES,
     as_lanes,
     as_relevance,
     conditions_last,
     in_places,
-    joined,
 )
-from refcrp.kernels.scratch import scratch
-from refcrp.kernels.taps import Gathering, Pass, Plan, adjoint, forward
-from refcrp.kernels.threads import in_units, together, workers
+from refcrp.kernels.taps import Gathering, adjoint, forward
+from refcrp.kernels.threads import in_units
 from refcrp.kernels.window import Pair, Window
 
 __all__ = ["Convolution", "StackedConvolution"]
 
-PANELS = 4  # of the image, packed together for all outputs
-UNITS = 8  # for each thread, so that one that is held up leaves the rest to the others
-A_MOUTHFUL = 2**14  # pixels that get their margin at a time
 FEW = 0.25  # channels with relevance, of all: below, the others are left out one by one
 
 
@@ -79,9 +74,9 @@ class Convolution:
         if not simd.runs_compiled(dtype):
             self.check_images(x.shape)
             return reference.conv2d(x, self.weight, self.bias, self.window, self.groups)
-        return self.gather(x, self.forward(dtype), self.bias, len(self.weight))
+        return self.convolve(x, self.forward(dtype), self.bias, len(self.weight))
 
-    def gather(self, x: Array, gathering: Gathering, bias: Array | None, outputs: int) -> Array:
+    def convolve(self, x: Array, gathering: Gathering, bias: Array | None, outputs: int) -> Array:
         """Convolve with these weights, or more for the same input, laid out."""
         size = self.check_images(x.shape)
         dtype = gathering.dtype
@@ -89,7 +84,7 @@ class Convolution:
         if bias is not None:
             bias = np.ascontiguousarray(bias, dtype)
         plan = gathering.plan(x.shape[2:], size, 1)
-        run(gathering, plan, as_lanes(x, dtype), z, bias=bias)
+        gather(gathering, plan, as_lanes(x, dtype), z, bias=bias)
         return z[..., 0]
 
     def transpose(self, s: Array, image_shape: tuple[int, ...]) -> Array:
@@ -151,7 +146,7 @@ class Convolution:
         # Pixels that no tap sees belong to no phase, and stay zero.
         make = np.empty if plan.covers_target else np.zeros
         target = make((len(R), *image_shape, R.shape[-1]), R.dtype)
-        run(gathering, plan, R, target, denominator=denominator, factor=factor, active=active)
+        gather(gathering, plan, R, target, denominator=denominator, factor=factor, active=active)
         return target
 
     @property
@@ -220,7 +215,7 @@ class StackedConvolution:
         if not simd.runs_compiled(dtype):
             return [convolution.linear(x) for convolution in self.convolutions]
         gathering = self.own_forward if dtype == first.weight.dtype else self.forward(dtype)
-        z = first.gather(x, gathering, self.bias, count * len(first.weight))
+        z = first.convolve(x, gathering, self.bias, count * len(first.weight))
         n, outputs, height, width = z.shape
         groups, each = first.groups, outputs // first.groups // count
         by_group = z.reshape(n, groups, count, each, height, width)
@@ -257,62 +252,6 @@ def common_dtype(*arrays: Array) -> np.dtype[Any]:
     """Give the type in which arrays are computed with each other."""
     first = arrays[0].dtype
     return first if all(a.dtype is first for a in arrays) else np.result_type(*arrays)
-
-
-def run(
-    gathering: Gathering,
-    plan: Plan,
-    images: Array,
-    target: Array,
-    *,
-    denominator: Array | None = None,
-    bias: Array | None = None,
-    factor: Array | None = None,
-    active: Array | None = None,
-) -> None:
-    """Compute `target` from `images`, divided; (m, c, h, w, lanes) both.
-
-    All threads go through the same steps, and take units of work until there are none left: first the images
-    get their margin, then the phases read them.
-    """
-    if not len(images):
-        return
-    count = workers(len(images) * plan.operations)
-    loops, source, steps = simd.loops(images.dtype), images, []
-    for step in plan.passes:
-        steps.append((step.phase, *cut(step, len(images), count)))
-    if denominator is not None or plan.is_moved:
-        source = scratch((*images.shape[:2], *plan.source_size, images.shape[-1]), images.dtype)
-        arrays = [None if array is None else joined(array) for array in (images, denominator, active, source)]
-        grain = max(1, A_MOUTHFUL // math.prod(images.shape[2:]))
-        spreading = simd.driver.Units(-(-images.shape[0] * images.shape[1] // grain))
-
-    def work() -> None:
-        if source is not images:
-            loops.spread(*arrays, gathering.margin, gathering.split, gathering.parts, grain, spreading)
-            spreading.wait()
-        for phase, packs, shares, chunks, units in steps:
-            loops.convolve(
-                source, phase.weights, phase.offsets, bias, factor, active, target, phase.parts, phase.first,
-                phase.stride, phase.groups, phase.depth_channels, packs, shares, chunks, units,
-            )  # fmt: skip
-        for *_, units in steps:
-            units.wait()
-
-    together(work, count)
-
-
-def cut(step: Pass, images: int, workers: int) -> tuple[bool, int, int, Any]:
-    """Cut a phase into units of work: how many shares of the panels, and chunks of the outputs.
-
-    Several panels share what is fetched of the weights, unless that leaves too few units to the threads.
-    Outputs are cut where even so there are too few; each chunk packs its panels for itself.
-    """
-    phase, enough = step.phase, 1 if workers == 1 else UNITS * workers
-    images_groups = images * phase.groups
-    shares = min(step.panels, max(-(-step.panels // PANELS), -(-enough // images_groups)))
-    chunks = 1 if 2 * workers <= images_groups * shares else min(workers, -(-phase.outputs // 64))
-    return step.packs, shares, chunks, simd.driver.Units(images_groups * shares * chunks)
 
 
 def active_channels(R: Array) -> Array:

@@ -26,6 +26,12 @@ cdef extern from *:
         int, Py_ssize_t, const int*, const Py_ssize_t*, const float*, const float*, float*) noexcept nogil
     void multiply_in_place_double(
         int, Py_ssize_t, const int*, const Py_ssize_t*, const double*, const double*, double*) noexcept nogil
+    Py_ssize_t list_outputs_float() noexcept nogil
+    Py_ssize_t list_outputs_double() noexcept nogil
+    void add_list_float(
+        Py_ssize_t, int, const float*, const unsigned char*, const float*, Py_ssize_t, float*) noexcept nogil
+    void add_list_double(
+        Py_ssize_t, int, const double*, const unsigned char*, const double*, Py_ssize_t, double*) noexcept nogil
     void copy_columns_float(float*, const float*) noexcept nogil
     void copy_columns_double(double*, const double*) noexcept nogil
     void prefetch(const void*) noexcept nogil
@@ -47,12 +53,24 @@ ctypedef fused real:
 cdef enum:
     MOST_COLUMNS = 32  # of a tile, on any instruction set
     MOST_PANELS = 8  # in a unit
+    LISTED = 64  # pixels whose channels are listed at a time
     AHEAD = 64  # columns to look ahead while packing
+    CHANNELS = 64  # that are added up one tap after the other
+    DEPTH = 168  # rows packed at a time; a panel is 16 KiB then at the most, half of a first-level cache
     BLOCKS = 32  # of weights, multiplied with one panel after the other: they fit into a second-level cache
+
+
+cdef inline Py_ssize_t pieces(Py_ssize_t length, Py_ssize_t size) noexcept nogil:
+    # How many pieces of `size`, the last one perhaps smaller, make up `length`.
+    return (length + size - 1) // size
 
 
 cdef inline Py_ssize_t tile_columns(const real* array) noexcept nogil:
     return tile_columns_float() if real is float else tile_columns_double()
+
+
+cdef inline Py_ssize_t list_outputs(const real* array) noexcept nogil:
+    return list_outputs_float() if real is float else list_outputs_double()
 
 
 cdef inline void multiply_all(
@@ -81,6 +99,16 @@ cdef inline void multiply_in_place(
         multiply_in_place_float(outputs, depth, rows, places, weights, image, tile)
     else:
         multiply_in_place_double(outputs, depth, rows, places, weights, image, tile)
+
+
+cdef inline void add_list(
+    Py_ssize_t outputs, int count, const real* values, const unsigned char* channels, const real* weights,
+    Py_ssize_t block_size, real* sums,
+) noexcept nogil:
+    if real is float:
+        add_list_float(outputs, count, values, channels, weights, block_size, sums)
+    else:
+        add_list_double(outputs, count, values, channels, weights, block_size, sums)
 
 
 cdef inline void copy_columns(real* to, const real* start) noexcept nogil:

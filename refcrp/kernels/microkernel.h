@@ -6,8 +6,8 @@
        UNSIGNED   an unsigned integer of its size
        NAMED(f)   the name of function f for this type
 
-   TILE_ROWS by TILE_VECTORS vectors are the accumulators: as many as the instruction set has registers for, leaving
-   a few for the operands. GCC's and Clang's vector extensions compile to AVX-512, AVX2, SSE2 or NEON, whichever the
+   A tile is TILE_ROWS outputs by TILE_VECTORS vectors of places. The accumulators are as many as the instruction set
+   has registers for, leaving a few for the operands. GCC's and Clang's vector extensions compile to AVX-512, AVX2, SSE2 or NEON, whichever the
    compiler is told to use; for a compiler without them a vector is a single number. */
 
 #ifndef TILE_ROWS
@@ -29,25 +29,36 @@
 #define KEEP_ORDER
 #endif
 
+/* AT_ONCE by TILE_VECTORS vectors are accumulators at a time. LIST_VECTORS are those of a list. */
 #if !HAS_VECTORS
 #define TILE_ROWS 4
+#define AT_ONCE 4
 #define TILE_VECTORS 8
+#define LIST_VECTORS 8
 #elif defined(__AVX512F__)
 #define VECTOR_BYTES 64
-#define TILE_ROWS 16 /* x 1, of 32: a weight is broadcast as it is multiplied, and one vector is a short row of zeros */
+#define TILE_ROWS 16
+#define AT_ONCE 16 /* x 1, of 32 registers: a weight is broadcast as it is multiplied, and short rows are more often zero */
 #define TILE_VECTORS 1
+#define LIST_VECTORS 4
 #elif defined(__AVX2__)
 #define VECTOR_BYTES 32
-#define TILE_ROWS 4 /* x 3, of 16: seven loads for twelve products, where 6 x 2 need eight */
+#define TILE_ROWS 8
+#define AT_ONCE 4 /* x 3, of 16: seven loads for twelve products, where 6 x 2 need eight */
 #define TILE_VECTORS 3
+#define LIST_VECTORS 8
 #elif defined(__aarch64__)
 #define VECTOR_BYTES 16
-#define TILE_ROWS 8 /* x 2, of 32 */
+#define TILE_ROWS 8
+#define AT_ONCE 8 /* x 2, of 32 */
 #define TILE_VECTORS 2
+#define LIST_VECTORS 8
 #else
 #define VECTOR_BYTES 16
-#define TILE_ROWS 4 /* x 2, of 16: products need registers too, without fused multiply-add */
+#define TILE_ROWS 4
+#define AT_ONCE 4 /* x 2, of 16: products need registers too, without fused multiply-add */
 #define TILE_VECTORS 2
+#define LIST_VECTORS 8
 #endif
 #endif
 
@@ -61,10 +72,12 @@ typedef unsigned long long NAMED(words) __attribute__((vector_size(VECTOR_BYTES)
 typedef REAL NAMED(vector);
 #endif
 #define COLUMNS (TILE_VECTORS * LANES)
+#define LIST_OUTPUTS (LIST_VECTORS * LANES)
 #define VECTOR(place) (*(NAMED(vector) *)(place))
 #define CONST_VECTOR(place) (*(const NAMED(vector) *)(place))
 
 static inline Py_ssize_t NAMED(tile_columns)(void) { return COLUMNS; }
+static inline Py_ssize_t NAMED(list_outputs)(void) { return LIST_OUTPUTS; }
 
 /* sum[i, j] += weight[i] * pixels[j]: one step of the product. */
 INLINE void NAMED(add_product)(
@@ -94,7 +107,7 @@ INLINE void NAMED(multiply_add)(
     const int outputs, Py_ssize_t depth, const int *rows, const Py_ssize_t *places, const REAL *weights,
     const REAL *image, REAL *tile)
 {
-    NAMED(vector) sum[TILE_ROWS][TILE_VECTORS];
+    NAMED(vector) sum[AT_ONCE][TILE_VECTORS];
     Py_ssize_t k = 0;
     UNROLLED
     for (int i = 0; i < outputs; i++)
@@ -116,19 +129,22 @@ INLINE void NAMED(multiply_add)(
             VECTOR(tile + i * COLUMNS + j * LANES) = sum[i][j];
 }
 
-/* The same for a block that may be the last one: its outputs, rounded up to fours, are known to the compiler. */
+/* The same for a block, as many outputs at once as there are registers for; what is left is done in fours. */
 INLINE void NAMED(multiply_block)(
     int outputs, Py_ssize_t depth, const int *rows, const Py_ssize_t *places, const REAL *weights, const REAL *image,
     REAL *tile)
 {
-    if (outputs <= 4)
-        NAMED(multiply_add)(4, depth, rows, places, weights, image, tile);
-    else if (outputs <= 8 && TILE_ROWS > 8)
-        NAMED(multiply_add)(8, depth, rows, places, weights, image, tile);
-    else if (outputs <= 12 && TILE_ROWS > 12)
-        NAMED(multiply_add)(12, depth, rows, places, weights, image, tile);
-    else
-        NAMED(multiply_add)(TILE_ROWS, depth, rows, places, weights, image, tile);
+    for (int i = 0; i < outputs; i += AT_ONCE, weights += AT_ONCE, tile += AT_ONCE * COLUMNS) {
+        int left = outputs - i;
+        if (left <= 4)
+            NAMED(multiply_add)(4, depth, rows, places, weights, image, tile);
+        else if (left <= 8 && AT_ONCE > 8)
+            NAMED(multiply_add)(8, depth, rows, places, weights, image, tile);
+        else if (left <= 12 && AT_ONCE > 12)
+            NAMED(multiply_add)(12, depth, rows, places, weights, image, tile);
+        else
+            NAMED(multiply_add)(AT_ONCE, depth, rows, places, weights, image, tile);
+    }
 }
 
 /* The product with a packed panel that has all rows, with one that has some, and with a panel that is not packed. */
@@ -148,6 +164,43 @@ NOINLINE void NAMED(multiply_in_place)(
     REAL *tile)
 {
     NAMED(multiply_block)(outputs, depth, rows, places, weights, image, tile);
+}
+
+/* sums[o] += sum over k < count of values[k] * weights[channels[k], o]: what one pixel adds to some outputs.
+
+   The outputs are those of some blocks of weights, each block_size behind the one before. */
+INLINE void NAMED(add_some_list)(
+    const int vectors, int count, const REAL *values, const unsigned char *channels, const REAL *weights,
+    Py_ssize_t block_size, REAL *sums)
+{
+    NAMED(vector) sum[LIST_VECTORS];
+    UNROLLED
+    for (int v = 0; v < vectors; v++)
+        sum[v] = CONST_VECTOR(sums + v * LANES);
+    for (int k = 0; k < count; k++) {
+        const REAL *weight = weights + (Py_ssize_t)channels[k] * TILE_ROWS, value = values[k];
+        UNROLLED
+        for (int v = 0; v < vectors; v++)
+            sum[v] += value * CONST_VECTOR(weight + v * LANES / TILE_ROWS * block_size + v * LANES % TILE_ROWS);
+    }
+    UNROLLED
+    for (int v = 0; v < vectors; v++)
+        VECTOR(sums + v * LANES) = sum[v];
+}
+
+/* The same for LIST_OUTPUTS outputs, or a half, a quarter, or an eighth of them. */
+NOINLINE void NAMED(add_list)(
+    Py_ssize_t outputs, int count, const REAL *values, const unsigned char *channels, const REAL *weights,
+    Py_ssize_t block_size, REAL *sums)
+{
+    if (outputs == LIST_OUTPUTS)
+        NAMED(add_some_list)(LIST_VECTORS, count, values, channels, weights, block_size, sums);
+    else if (outputs == LIST_OUTPUTS / 2)
+        NAMED(add_some_list)(LIST_VECTORS / 2, count, values, channels, weights, block_size, sums);
+    else if (outputs == LIST_OUTPUTS / 4)
+        NAMED(add_some_list)(LIST_VECTORS / 4, count, values, channels, weights, block_size, sums);
+    else
+        NAMED(add_some_list)(LIST_VECTORS >= 8 ? LIST_VECTORS / 8 : 1, count, values, channels, weights, block_size, sums);
 }
 
 /* Whether any of COLUMNS elements is not zero; -0.0 is. */
@@ -198,6 +251,7 @@ NOINLINE void NAMED(multiply_columns)(REAL *to, const REAL *from, const REAL *fa
 
 #undef LANES
 #undef COLUMNS
+#undef LIST_OUTPUTS
 #undef VECTOR
 #undef CONST_VECTOR
 #undef WEIGHT

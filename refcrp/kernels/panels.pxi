@@ -8,10 +8,38 @@ cdef struct Task:
     Py_ssize_t lanes, taps
     Py_ssize_t first_y, first_x, stride_y, stride_x
     Py_ssize_t rows, columns, pitch  # of the grid; from one row to the next
-    Py_ssize_t depth_channels, depth, blocks, panels, panel_size, shares, chunks, factor_images
-    bint packs
-    const Py_ssize_t* shifts  # from a place of the window to what each tap sees
+    Py_ssize_t depth, blocks, panels, panel_size, shares, chunks, factor_images
     Py_ssize_t longest_shift
+    bint packs
+    const unsigned char* list_channels
+    const int* list_counts  # NULL if the source is an image
+
+
+cdef struct Room:
+    # Memory for one unit after the other.
+    void* all
+    void* numbers  # aligned to cache lines: tiles, then packed panels, or sums
+    Py_ssize_t* shifts  # from a place of the window to what each tap sees
+    Py_ssize_t* places
+    int* rows
+    int* kept
+
+
+cdef bint prepare(const Task* task, Room* room, Py_ssize_t panels, size_t numbers) noexcept:
+    # Whether there is the memory.
+    cdef size_t integers = panels * DEPTH + task.depth
+    numbers += 64 - numbers % 64
+    room.all = malloc(64 + numbers + (task.taps + task.depth) * sizeof(Py_ssize_t) + integers * sizeof(int))
+    room.numbers = <void*>((<size_t>room.all + 63) & ~<size_t>63)
+    room.shifts = <Py_ssize_t*>(<char*>room.numbers + numbers)
+    room.places = room.shifts + task.taps
+    room.rows = <int*>(room.places + task.depth)
+    room.kept = room.rows + task.depth
+    return room.all != NULL
+
+
+cdef void release(const Room* room) noexcept nogil:
+    free(room.all)
 
 
 cdef struct Run:
@@ -27,6 +55,12 @@ cdef struct Panel:
     bint is_packed
     bint is_free  # whether a tile's full width can be read from the start of the last run on
     Run run[MOST_COLUMNS]
+
+
+cdef struct Part:
+    # What a unit is to do.
+    Py_ssize_t panels, first_block, blocks
+    Panel panel[MOST_PANELS]
 
 
 cdef void cut_into_runs(const Task* task, Py_ssize_t first, Py_ssize_t columns, Panel* panel) noexcept nogil:
@@ -53,18 +87,17 @@ cdef void cut_into_runs(const Task* task, Py_ssize_t first, Py_ssize_t columns, 
 
 
 cdef Py_ssize_t list_rows(
-    const Task* task, const unsigned char* active, Py_ssize_t first, Py_ssize_t end, int* rows,
-    Py_ssize_t* places,
+    const Task* task, const Room* room, const unsigned char* active, Py_ssize_t first, Py_ssize_t end
 ) noexcept nogil:
-    # The rows of a panel, one for each active channel and tap: which row of the weights belongs to each, and
+    # The rows of a panel, one for each tap and active channel: which row of the weights belongs to each, and
     # where it starts, from the panel's start on.
     cdef Py_ssize_t c, t, depth = 0
-    for c in range(first, end):
-        if active != NULL and not active[c]:
-            continue
-        for t in range(task.taps):
-            rows[depth] = <int>((c - first) * task.taps + t)
-            places[depth] = c * task.height * task.width + task.shifts[t]
+    for t in range(task.taps):
+        for c in range(first, end):
+            if active != NULL and not active[c]:
+                continue
+            room.rows[depth] = <int>(t * (end - first) + c - first)
+            room.places[depth] = c * task.height * task.width + room.shifts[t]
             depth += 1
     return depth
 
@@ -77,21 +110,20 @@ cdef bint is_readable(const Task* task, Py_ssize_t start, Py_ssize_t columns) no
 
 
 cdef void pack(
-    const Task* task, Panel* panel, const real* source, Py_ssize_t depth, Py_ssize_t all_rows, const int* rows,
-    const Py_ssize_t* places, real* packed, int* kept,
+    const Task* task, Panel* panel, const real* source, const int* rows, const Py_ssize_t* places, real* packed,
+    int* kept,
 ) noexcept nogil:
     # Copy the rows side by side; without those of zeros, which add nothing, where there are enough.
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), k, count = 0
-    panel.depth, panel.rows = depth, rows if depth < all_rows else NULL
     if not panel.is_free:
-        for k in range(depth):
+        for k in range(panel.depth):
             copy_exactly(panel, source + places[k], packed + k * columns)
         return
-    if not is_sparse(task, panel, source, depth, places):
-        for k in range(depth):
+    if not is_sparse(task, panel, source, panel.depth, places):
+        for k in range(panel.depth):
             copy_row(task, panel, source + places[k], packed + k * columns)
         return
-    for k in range(depth):
+    for k in range(panel.depth):
         kept[count] = rows[k]
         copy_row(task, panel, source + places[k], packed + count * columns)
         count += not_zero(panel, source + places[k])  # and no branch: nobody can predict it
@@ -101,8 +133,8 @@ cdef void pack(
 cdef inline bint is_sparse(
     const Task* task, const Panel* panel, const real* source, Py_ssize_t depth, const Py_ssize_t* places,
 ) noexcept nogil:
-    # Whether an eighth of the rows seems to be of zeros, from 32 of them or what the first tap sees.
-    cdef Py_ssize_t step = max(task.taps, depth // 32), k, count = depth // step, zeros = 0
+    # Whether an eighth of the rows seems to be of zeros, from some of them.
+    cdef Py_ssize_t step = max(4, depth // 32), k, count = depth // step, zeros = 0
     for k in range(count):
         zeros += not any_column(source + places[k * step] + panel.run[0].start)
     return 8 * zeros > count
@@ -135,45 +167,49 @@ cdef void copy_exactly(const Panel* panel, const real* seen, real* row) noexcept
 
 
 cdef void store(
-    const Task* task, const Panel* panel, const real* tile, Py_ssize_t image, Py_ssize_t first_output,
-    Py_ssize_t outputs, const real* bias, const real* factor, real* target,
+    const Task* task, const Part* part, const real* tiles, Py_ssize_t image, Py_ssize_t group,
+    const real* bias, const real* factor, real* target,
 ) noexcept nogil:
-    # Write a tile, plus the bias or times the factor, for `outputs` outputs from `first_output` on.
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), i, j, r, output, factor_output
-    cdef const Run* run
+    # Output after output, since those of one lie side by side in memory; plus the bias, or times the factor.
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), k, output, p, r
+    cdef Py_ssize_t end = min(task.outputs, (part.first_block + part.blocks) * TILE_ROWS)
+    cdef const Panel* panel
     cdef const real* row
-    cdef const real* by
+    cdef const real* by = NULL
     cdef real* out
     cdef real offset
-    for i in range(outputs):
-        output = image * task.groups * task.outputs + first_output + i
-        factor_output = image % task.factor_images * task.groups * task.outputs + first_output + i
-        for r in range(panel.runs):
-            run = &panel.run[r]
-            row = tile + i * columns + run.column
-            out = target + output * task.target_size * task.lanes + run.target
-            if factor == NULL:
-                offset = 0 if bias == NULL else bias[first_output + i]
-                if task.stride_x > 1 and task.lanes == 1:
-                    for j in range(run.length):
-                        out[j * task.stride_x] = row[j] + offset
-                elif run.length == columns:
-                    add_to_columns(out, row, offset)
-                else:
-                    for j in range(run.length):
-                        out[j] = row[j] + offset
-                continue
-            by = factor + factor_output * task.target_size
-            if task.lanes > 1:
-                store_lanes(task.lanes, run, row, by, out)
-            elif task.stride_x > 1:
-                for j in range(run.length):
-                    out[j * task.stride_x] = row[j] * by[run.target + j * task.stride_x]
-            elif run.length == columns:
-                multiply_columns(out, row, by + run.target)
-            else:
-                for j in range(run.length):
-                    out[j] = row[j] * by[run.target + j]
+    for k in range(end - part.first_block * TILE_ROWS):
+        output = group * task.outputs + part.first_block * TILE_ROWS + k
+        offset = 0 if bias == NULL else bias[output]
+        out = target + (image * task.groups * task.outputs + output) * task.target_size * task.lanes
+        if factor != NULL:
+            by = factor + (image % task.factor_images * task.groups * task.outputs + output) * task.target_size
+        for p in range(part.panels):
+            panel = &part.panel[p]
+            row = tiles + (p * part.blocks * TILE_ROWS + k) * columns
+            for r in range(panel.runs):
+                store_run(task, &panel.run[r], row + panel.run[r].column, offset, by, out)
+
+
+cdef inline void store_run(
+    const Task* task, const Run* run, const real* row, real offset, const real* factor, real* out
+) noexcept nogil:
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), j
+    out += run.target
+    if task.lanes > 1 and factor != NULL:
+        store_lanes(task.lanes, run, row, factor, out)
+    elif task.stride_x > 1 and task.lanes == 1:
+        for j in range(run.length):
+            out[j * task.stride_x] = (
+                row[j] + offset if factor == NULL else row[j] * factor[run.target + j * task.stride_x]
+            )
+    elif factor == NULL and run.length == columns:
+        add_to_columns(out, row, offset)
+    elif run.length == columns:
+        multiply_columns(out, row, factor + run.target)
+    else:
+        for j in range(run.length):
+            out[j] = row[j] + offset if factor == NULL else row[j] * factor[run.target + j]
 
 
 cdef inline void store_lanes(

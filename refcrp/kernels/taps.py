@@ -26,8 +26,8 @@ from refcrp.arrays import Array
 from refcrp.kernels import simd
 from refcrp.kernels.window import Pair, Window
 
+CACHE_LINE = 64  # bytes
 FEW_OUTPUTS = 16  # up to which packing a panel takes longer than what is saved by having it packed
-DEPTH = 168  # rows packed at a time; an AVX2 panel is 16 KiB then, half of a first-level cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,6 @@ class Phase:
     furthest: Pair  # of the vertical and horizontal offsets
     groups: int
     outputs: int  # of one group
-    depth_channels: int
 
     def places(self, size: tuple[int, ...]) -> Pair:
         """Count the places in a target of `size`, vertically and horizontally."""
@@ -162,10 +161,8 @@ def positions_seen(window: Window, axis: int, pixel: int) -> dict[int, int]:
 
 def phase(taps: Array, offsets: list[tuple[int, int, int]], parts: int, first: Pair, stride: Pair) -> Phase:
     """Pack the weights (groups, outputs, channels, taps) of a phase."""
-    rows, _ = simd.driver.tile_shape(taps.itemsize)
-    depth_channels = max(1, DEPTH // len(offsets))
     return Phase(
-        packed(taps, rows, depth_channels),
+        packed(taps, *simd.driver.block_shape()),
         np.array(offsets, np.intc).reshape(-1, 3),
         parts,
         first,
@@ -173,22 +170,30 @@ def phase(taps: Array, offsets: list[tuple[int, int, int]], parts: int, first: P
         furthest=(max(y for _, y, _ in offsets), max(x for _, _, x in offsets)),
         groups=taps.shape[0],
         outputs=taps.shape[1],
-        depth_channels=depth_channels,
     )
 
 
-def packed(taps: Array, rows: int, depth_channels: int) -> Array:
+def packed(taps: Array, rows: int, at_once: int) -> Array:
     """Lay out weights (groups, outputs, channels, taps) in the order in which the driver reads them.
 
-    By group, by `depth_channels` channels, by blocks of `rows` outputs (the last one filled up with zeros): a
-    row for each channel and tap, of one weight for each output of the block.
+    By group, by `at_once` channels, by blocks of `rows` outputs (the last one filled up with zeros): a row for
+    each tap and channel, of one weight for each output of the block.
     """
-    groups, outputs, channels, _ = taps.shape
+    groups, outputs, channels, count = taps.shape
     blocks = -(-outputs // rows)
-    filled = np.zeros((groups, blocks * rows, *taps.shape[2:]), taps.dtype)
+    filled = np.zeros((groups, blocks * rows, channels, count), taps.dtype)
     filled[:, :outputs] = taps
-    parts = []
-    for c in range(0, channels, depth_channels):
-        part = filled[:, :, c : c + depth_channels].reshape(groups, blocks, rows, -1)
-        parts.append(part.swapaxes(2, 3).reshape(groups, -1))
-    return np.ascontiguousarray(np.concatenate(parts, axis=1).reshape(-1))
+    laid_out = aligned(filled.size, taps.dtype)
+    by_group = laid_out.reshape(groups, -1)
+    for c in range(0, channels, at_once):
+        part = filled[:, :, c : c + at_once].reshape(groups, blocks, rows, -1, count).transpose(0, 1, 4, 3, 2)
+        start = c * blocks * rows * count
+        by_group[:, start : start + part[0].size] = part.reshape(groups, -1)
+    return laid_out
+
+
+def aligned(size: int, dtype: np.dtype[Any]) -> Array:
+    """Give an array of `size` numbers that begins with a cache line: a vector of weights lies in one then."""
+    memory = np.empty(size * dtype.itemsize + CACHE_LINE, np.uint8)
+    first = -memory.ctypes.data % CACHE_LINE
+    return memory[first : first + size * dtype.itemsize].view(dtype)
