@@ -28,7 +28,9 @@ def extension(name, arguments, *headers):
 def simd(name, *arguments):
     """Describe the driver of convolution for one instruction set."""
     parts = [f"{part}.pxi" for part in ("convolution", "elements", "lists", "panels", "relevance", "units")]
-    return extension(name, FUSED + list(arguments), *parts, "microkernel.h", "cpu.h", "units.h", "_window.pxd")
+    return extension(
+        name, FUSED + list(arguments), *parts, "microkernel.h", "cpu.h", "units.h", "_window.pxd"
+    )
 
 
 extensions = [

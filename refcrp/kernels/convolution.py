@@ -237,7 +237,9 @@ class StackedConvolution:
         """The biases of all, zeros where one has none; None if none has."""
         if all(c.bias is None for c in self.convolutions):
             return None
-        biases = [np.zeros(len(c.weight), c.weight.dtype) if c.bias is None else c.bias for c in self.convolutions]
+        biases = [
+            np.zeros(len(c.weight), c.weight.dtype) if c.bias is None else c.bias for c in self.convolutions
+        ]
         return stacked(biases, self.convolutions[0].groups)
 
 

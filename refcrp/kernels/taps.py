@@ -176,8 +176,8 @@ def phase(taps: Array, offsets: list[tuple[int, int, int]], parts: int, first: P
 def packed(taps: Array, rows: int, at_once: int) -> Array:
     """Lay out weights (groups, outputs, channels, taps) in the order in which the driver reads them.
 
-    By group, by `at_once` channels, by blocks of `rows` outputs (the last one filled up with zeros): a row for
-    each tap and channel, of one weight for each output of the block.
+    By group, by `at_once` channels, by blocks of `rows` outputs (the last one filled up with zeros): a row
+    for each tap and channel, of one weight for each output of the block.
     """
     groups, outputs, channels, count = taps.shape
     blocks = -(-outputs // rows)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import strategies as st
 
 from refcrp import kernels
-from refcrp.kernels import Convolution, box, convolution, layout, reference, taps
+from refcrp.kernels import Convolution, box, convolution, gather, layout, reference, taps
 from refcrp.kernels.window import Window
 
 needs_compiled = pytest.mark.skipif(
@@ -75,7 +75,7 @@ def cases(draw):
     reach = [d * (k - 1) + 1 for d, k in zip(window.dilation, window.kernel, strict=True)]
     smallest = [max(1, r - 2 * p) for r, p in zip(reach, window.padding, strict=True)]
     image = tuple(s + extra for s, extra in zip(smallest, pair(0, 9), strict=True))
-    # one block of a tile's rows, some and a part (tiles have 4, 6, 8 or 12), and over FEW_OUTPUTS
+    # one block of a tile's rows, some and a part (tiles have 4, 8 or 16), and over FEW_OUTPUTS
     sizes = st.sampled_from([1, 2, 3, 7, 13, 20])
     groups, channels, outputs, n = draw(st.integers(1, 3)), draw(sizes), draw(sizes), draw(st.integers(1, 3))
     dtype, seed = draw(st.sampled_from(list(TOLERANCES))), draw(st.integers(0, 2**16))
@@ -109,10 +109,20 @@ def expected_relevance(c, R):
 
 def set_constant(monkeypatch, name, value):
     """Set a constant of the kernels wherever it is used."""
-    holders = [module for module in (convolution, taps, layout, threads) if hasattr(module, name)]
+    holders = [module for module in (convolution, gather, taps, layout, threads) if hasattr(module, name)]
     assert holders, name
     for module in holders:
         monkeypatch.setattr(module, name, value)
+
+
+def always_lists(monkeypatch):
+    """List what is not zero wherever that is possible, however much it is."""
+    for name, value in {"WORTH_A_LOOK": 0, "ENOUGH": 1, "DENSE": 2}.items():
+        set_constant(monkeypatch, name, value)
+
+
+def never_lists(monkeypatch):
+    set_constant(monkeypatch, "DENSE", -1)
 
 
 def conditions_last(R):
@@ -188,7 +198,7 @@ def guarded_copy(array, dtype=None, *, at_end=True):
     return copy
 
 
-# 360 and 1000 rows of a panel, in blocks of up to 256; more than FEW_OUTPUTS outputs, and a partial tile
+# 360 and 1000 rows of a panel, of which up to 168 are packed at a time; more than FEW_OUTPUTS outputs, and a partial tile
 DEEP = case((3, 3), (1, 1), (1, 1), (1, 1), 1, 40, 41, 2, (6, 7), np.float32)
 DEEPER = case((5, 5), (2, 1), (0, 2), (1, 1), 2, 40, 3, 1, (7, 5), np.float64)
 # one place, and one that sees nothing but padding on most sides
@@ -196,5 +206,14 @@ ONE_PIXEL = case((1, 1), (1, 1), (0, 0), (1, 1), 1, 1, 1, 1, (1, 1), np.float32)
 LOST = case((2, 2), (3, 3), (3, 3), (2, 2), 1, 2, 3, 2, (1, 1), np.float64)
 # so many outputs that they are cut into chunks
 MANY_OUTPUTS = case((2, 2), (1, 1), (0, 0), (1, 1), 1, 3, 200, 1, (4, 4), np.float32)
+# channels of two lists and a part, in groups
+MANY_CHANNELS = case((3, 3), (1, 1), (1, 1), (1, 1), 2, 150, 90, 1, (5, 18), np.float64)
 WIDE = case((3, 3), (1, 1), (1, 1), (1, 1), 1, 60, 41, 2, (6, 50), np.float32)  # panels inside a row
-FIXED = {"deep": DEEP, "deeper": DEEPER, "one pixel": ONE_PIXEL, "lost": LOST, "many": MANY_OUTPUTS}
+FIXED = {
+    "deep": DEEP,
+    "deeper": DEEPER,
+    "one pixel": ONE_PIXEL,
+    "lost": LOST,
+    "many": MANY_OUTPUTS,
+    "lists": MANY_CHANNELS,
+}

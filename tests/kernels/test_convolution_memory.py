@@ -140,7 +140,7 @@ GUARDED = """
 import numpy as np
 from functools import partial
 import pytest
-from geometries import case, guarded, guarded_copy, kernels_allocate, set_constant
+from geometries import always_lists, case, guarded, guarded_copy, kernels_allocate, never_lists, set_constant
 
 rng, monkeypatch = np.random.default_rng(0), pytest.MonkeyPatch()
 set_constant(monkeypatch, "WORTH_A_THREAD", 1)
@@ -159,6 +159,7 @@ for k in range(60):
         hold = partial(guarded_copy, at_end=at_end)
         c.x, c.weight, c.bias, c.z, c.R = map(hold, (c.x, c.weight, c.bias, c.z, c.R))
         set_constant(monkeypatch, "FEW_OUTPUTS", 0 if k % 4 == 0 else 16)
+        always_lists(monkeypatch) if k % 2 else never_lists(monkeypatch)
         with kernels_allocate(empty=partial(guarded, at_end=at_end), ascontiguousarray=hold):
             results = c.results()
             results.append(c.layer().redistribute(np.moveaxis(hold(R), -1, 0), c.z, c.x))
