@@ -27,9 +27,18 @@ def extension(name, arguments, *headers):
 
 def simd(name, *arguments):
     """Describe the driver of convolution for one instruction set."""
-    parts = [f"{part}.pxi" for part in ("convolution", "elements", "lists", "panels", "relevance", "units")]
+    parts = [
+        f"{part}.pxi"
+        for part in ("convolution", "elements", "lists", "panels", "relevance", "units", "vectors")
+    ]
     return extension(
-        name, FUSED + list(arguments), *parts, "microkernel.h", "cpu.h", "units.h", "_window.pxd"
+        name,
+        FUSED + list(arguments),
+        *(f"{part}.pxi" for part in parts),
+        "microkernel.h",
+        "cpu.h",
+        "units.h",
+        "_window.pxd",
     )
 
 

@@ -22,6 +22,7 @@ from refcrp.kernels.convolution import Convolution, StackedConvolution
 from refcrp.kernels.layout import as_lanes, as_relevance
 from refcrp.kernels.simd import CHOSEN, available, runs_compiled
 from refcrp.kernels.threads import A_PASS, in_units, threads, using_threads
+from refcrp.kernels.vectors import dense, dense_transpose
 from refcrp.kernels.window import Window, geometry
 from refcrp.tables import aligned
 
@@ -39,6 +40,8 @@ __all__ = [
     "conv2d",
     "conv2d_relevance",
     "conv2d_transpose",
+    "dense",
+    "dense_transpose",
     "maxpool2d",
     "maxpool2d_relevance",
     "maxpool2d_transpose",

@@ -32,6 +32,8 @@ cdef extern from *:
         Py_ssize_t, int, const float*, const unsigned char*, const float*, Py_ssize_t, float*) noexcept nogil
     void add_list_double(
         Py_ssize_t, int, const double*, const unsigned char*, const double*, Py_ssize_t, double*) noexcept nogil
+    float dot_float(Py_ssize_t, const float*, const float*) noexcept nogil
+    double dot_double(Py_ssize_t, const double*, const double*) noexcept nogil
     void copy_columns_float(float*, const float*) noexcept nogil
     void copy_columns_double(double*, const double*) noexcept nogil
     void prefetch(const void*) noexcept nogil
@@ -54,6 +56,7 @@ cdef enum:
     MOST_COLUMNS = 32  # of a tile, on any instruction set
     MOST_PANELS = 8  # in a unit
     LISTED = 64  # pixels whose channels are listed at a time
+    GRAIN = 16  # outputs of a dense layer at a time
     AHEAD = 64  # columns to look ahead while packing
     CHANNELS = 64  # that are added up one tap after the other
     DEPTH = 168  # rows packed at a time; a panel is 16 KiB then at the most, half of a first-level cache
@@ -109,6 +112,13 @@ cdef inline void add_list(
         add_list_float(outputs, count, values, channels, weights, block_size, sums)
     else:
         add_list_double(outputs, count, values, channels, weights, block_size, sums)
+
+
+cdef inline real dot(Py_ssize_t count, const real* a, const real* b) noexcept nogil:
+    if real is float:
+        return dot_float(count, a, b)
+    else:
+        return dot_double(count, a, b)
 
 
 cdef inline void copy_columns(real* to, const real* start) noexcept nogil:

@@ -10,6 +10,8 @@
    has registers for, leaving a few for the operands. GCC's and Clang's vector extensions compile to AVX-512, AVX2, SSE2 or NEON, whichever the
    compiler is told to use; for a compiler without them a vector is a single number. */
 
+#include <string.h>
+
 #ifndef TILE_ROWS
 #if defined(__GNUC__) && !defined(REFCRP_NO_VECTORS)
 #define HAS_VECTORS 1
@@ -63,12 +65,12 @@
 #endif
 
 #if HAS_VECTORS
-#define LANES ((Py_ssize_t)(VECTOR_BYTES / sizeof(REAL)))
+#define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
 typedef REAL NAMED(vector) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 typedef UNSIGNED NAMED(bits) __attribute__((vector_size(VECTOR_BYTES)));
 typedef unsigned long long NAMED(words) __attribute__((vector_size(VECTOR_BYTES)));
 #else
-#define LANES ((Py_ssize_t)1)
+#define LANES 1
 typedef REAL NAMED(vector);
 #endif
 #define COLUMNS (TILE_VECTORS * LANES)
@@ -202,6 +204,27 @@ NOINLINE void NAMED(add_list)(
     else
         NAMED(add_some_list)(LIST_VECTORS >= 8 ? LIST_VECTORS / 8 : 1, count, values, channels, weights, block_size, sums);
 }
+
+/* Sum of a[i] * b[i]: DOT_VECTORS vectors of partial sums, which are added up at the end, one after the other. */
+#define DOT_VECTORS 4
+NOINLINE REAL NAMED(dot)(Py_ssize_t count, const REAL *a, const REAL *b)
+{
+    REAL parts[DOT_VECTORS * LANES], total = 0;
+    NAMED(vector) sum[DOT_VECTORS];
+    Py_ssize_t i = 0;
+    memset(sum, 0, sizeof(sum));
+    for (; i + DOT_VECTORS * LANES <= count; i += DOT_VECTORS * LANES)
+        UNROLLED
+        for (int v = 0; v < DOT_VECTORS; v++)
+            sum[v] += CONST_VECTOR(a + i + v * LANES) * CONST_VECTOR(b + i + v * LANES);
+    memcpy(parts, sum, sizeof(sum));
+    for (int p = 0; p < DOT_VECTORS * LANES; p++)
+        total += parts[p];
+    for (; i < count; i++)
+        total += a[i] * b[i];
+    return total;
+}
+#undef DOT_VECTORS
 
 /* Whether any of COLUMNS elements is not zero; -0.0 is. */
 static inline int NAMED(any_column)(const REAL *row)

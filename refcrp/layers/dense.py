@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from refcrp import kernels
 from refcrp.arrays import Array
 from refcrp.checks import Shape, check_shape
 from refcrp.layers.weighted import WeightedLayer
@@ -46,13 +47,13 @@ class Dense(WeightedLayer):
     def linear(self, x: Array, weight: Array | None, bias: Array | None) -> Array:
         """z = x Wᵀ + b."""
         assert weight is not None
-        z = x @ weight.T
+        z = kernels.dense(x, weight)
         return np.asarray(z if bias is None else z + bias)
 
     def transpose(self, s: Array, weight: Array | None, input_shape: tuple[int, ...]) -> Array:
         """s W."""
         assert weight is not None
-        return np.asarray(s @ weight)
+        return kernels.dense_transpose(s, weight)
 
     def output_shape(self, shape: Shape) -> Shape:
         """Give (out,) for (in,)."""
