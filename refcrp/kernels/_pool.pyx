@@ -68,8 +68,8 @@ def maxpool2d_relevance(
 ):
     """Add ``share * R`` to the pixel of `R_in` that won, for planes from `first` to `end`.
 
-    `R` (planes, places, lanes), `R_in` (planes, pixels, lanes); `share` and `winner` (n, places) belong to the
-    plane modulo n.
+    `R` (planes, places, lanes), `R_in` (planes, pixels, lanes); `share` and `winner` (n, places) belong to
+    the plane modulo n.
     """
     cdef Py_ssize_t plane, n, p, lane, lanes = R.shape[2]
     cdef const Py_ssize_t* won

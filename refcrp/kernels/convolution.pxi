@@ -182,7 +182,8 @@ cdef void multiply(
     const Task* task, const Room* room, const Part* part, Py_ssize_t first_row, Py_ssize_t rows,
     const real* source, const real* weights, real* tiles, const real* packed,
 ) noexcept nogil:
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), tile_size = TILE_ROWS * columns, b, block, p, piece
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), tile_size = TILE_ROWS * columns
+    cdef Py_ssize_t b, block, p, piece
     cdef int outputs
     cdef const Panel* panel
     cdef const real* weight

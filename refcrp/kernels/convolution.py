@@ -27,6 +27,7 @@ from refcrp.kernels.window import Pair, Window
 
 __all__ = ["Convolution", "StackedConvolution"]
 
+LITTLE = 2**14  # numbers: looking for channels without relevance takes longer than what is saved
 FEW = 0.25  # channels with relevance, of all: below, the others are left out one by one
 
 
@@ -125,8 +126,9 @@ class Convolution:
         if not simd.runs_compiled(dtype):
             return reference.conv2d_relevance(R_out, denominator, a, self.weight, self.window, self.groups)
         R = as_lanes(R_out, dtype)
-        active = active_channels(R)
-        if R.shape[-1] == 1 and len(R) >= ENOUGH_LANES * n and active.sum() > FEW * active.size:
+        are_many = len(R) >= ENOUGH_LANES * n
+        active = active_channels(R) if are_many or R.size > LITTLE else None
+        if active is not None and are_many and R.shape[-1] == 1 and active.sum() > FEW * active.size:
             R = conditions_last(R, n)
             active = active_channels(R)
         z, factor = (np.ascontiguousarray(array, dtype) for array in (denominator, a))
@@ -174,12 +176,21 @@ class Convolution:
 
     def check_relevance(self, R_out: Array, denominator: Array, a: Array) -> None:
         """Raise `ShapeError` unless the arguments of `redistribute` go together."""
+        if self.is_relevance(R_out.shape, denominator.shape, a.shape):
+            return
         check_shape(R_out.shape[:-4], (None,) * (R_out.ndim == 5), "convolution: axes in front of relevance")
         self.check_adjoint(R_out.shape[-4:], a.shape[1:])
         check_shape(denominator.shape[1:], R_out.shape[-3:], "convolution: denominator")
         n = R_out.shape[-4]
         for name, length in ("denominator", len(denominator)), ("inputs", len(a)):
             check_shape((length,), (n if length != 1 else 1,), f"convolution: {name}")
+
+    def is_relevance(self, R: tuple[int, ...], denominator: tuple[int, ...], a: tuple[int, ...]) -> bool:
+        """Tell whether shapes go together, in one look, as they nearly always do."""
+        if len(a) != 4 or len(denominator) != 4 or not 4 <= len(R) <= 5 or a[1] != self.channels:
+            return False
+        outputs = (len(self.weight), *self.places(a[2:]))
+        return R[-3:] == outputs == denominator[1:] and {denominator[0], a[0]} <= {1, R[-4]}
 
     def forward(self, dtype: np.dtype[Any]) -> Gathering:
         """Give the weights as `linear` needs them."""

@@ -21,7 +21,8 @@ cdef extern from *:
     void multiply_all_float(int, Py_ssize_t, const float*, const float*, float*) noexcept nogil
     void multiply_all_double(int, Py_ssize_t, const double*, const double*, double*) noexcept nogil
     void multiply_some_float(int, Py_ssize_t, const int*, const float*, const float*, float*) noexcept nogil
-    void multiply_some_double(int, Py_ssize_t, const int*, const double*, const double*, double*) noexcept nogil
+    void multiply_some_double(
+        int, Py_ssize_t, const int*, const double*, const double*, double*) noexcept nogil
     void multiply_in_place_float(
         int, Py_ssize_t, const int*, const Py_ssize_t*, const float*, const float*, float*) noexcept nogil
     void multiply_in_place_double(
@@ -31,7 +32,8 @@ cdef extern from *:
     void add_list_float(
         Py_ssize_t, int, const float*, const unsigned char*, const float*, Py_ssize_t, float*) noexcept nogil
     void add_list_double(
-        Py_ssize_t, int, const double*, const unsigned char*, const double*, Py_ssize_t, double*) noexcept nogil
+        Py_ssize_t, int, const double*, const unsigned char*, const double*, Py_ssize_t, double*
+    ) noexcept nogil
     float dot_float(Py_ssize_t, const float*, const float*) noexcept nogil
     double dot_double(Py_ssize_t, const double*, const double*) noexcept nogil
     void copy_columns_float(float*, const float*) noexcept nogil
@@ -95,8 +97,8 @@ cdef inline void multiply_some(
 
 
 cdef inline void multiply_in_place(
-    int outputs, Py_ssize_t depth, const int* rows, const Py_ssize_t* places, const real* weights, const real* image,
-    real* tile,
+    int outputs, Py_ssize_t depth, const int* rows, const Py_ssize_t* places, const real* weights,
+    const real* image, real* tile,
 ) noexcept nogil:
     if real is float:
         multiply_in_place_float(outputs, depth, rows, places, weights, image, tile)

@@ -112,10 +112,10 @@ def with_margin(
 
 def is_sparse(gathering: Gathering, plan: Plan, images: Array) -> bool:
     """Tell whether so many numbers of `images` are zero that they are better listed; numbers are the same."""
-    phase = gathering.phases[0] if gathering.phases else None
-    if phase is None or gathering.split != (1, 1) or images.shape[-1] > 1 or phase.outputs < ENOUGH:
+    if plan.operations < WORTH_A_LOOK or gathering.split != (1, 1) or images.shape[-1] > 1:
         return False
-    if plan.operations < WORTH_A_LOOK or images.shape[1] < ENOUGH * phase.groups:
+    phase = gathering.phases[0]
+    if phase.outputs < ENOUGH or images.shape[1] < ENOUGH * phase.groups:
         return False
     flat = images.reshape(-1)
     sample = flat[:: max(1, len(flat) // SAMPLES) | 1]

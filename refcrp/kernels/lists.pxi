@@ -23,24 +23,24 @@ def make_lists(
     units : Units
         As many as there are rows in all lists, n groups lists height.
     """
-    cdef Py_ssize_t unit, n, l, y, first, end, top = margin[0], left = margin[1]
+    cdef Py_ssize_t unit, n, k, y, first, end, top = margin[0], left = margin[1]
     cdef Py_ssize_t lists = counts.shape[1] // groups, of_group = images.shape[1] // groups
     cdef Py_ssize_t plane = images.shape[2] * images.shape[3]
     cdef const real* z = NULL
     with nogil:
         unit = units.take()
         while unit < units.count:
-            y, l = unit % counts.shape[2], unit // counts.shape[2] % counts.shape[1]
+            y, k = unit % counts.shape[2], unit // counts.shape[2] % counts.shape[1]
             n = unit // counts.shape[2] // counts.shape[1]
-            memset(&counts[n, l, y, 0], 0, counts.shape[3] * sizeof(int))
+            memset(&counts[n, k, y, 0], 0, counts.shape[3] * sizeof(int))
             if top <= y < top + images.shape[2]:
-                first = l // lists * of_group + l % lists * CHANNELS
-                end = min(first + CHANNELS, (l // lists + 1) * of_group)
+                first = k // lists * of_group + k % lists * CHANNELS
+                end = min(first + CHANNELS, (k // lists + 1) * of_group)
                 if denominator is not None:
                     z = &denominator[n % denominator.shape[0], first, y - top, 0]
                 list_row(
                     &images[n, first, y - top, 0], z, end - first, plane, images.shape[3],
-                    &values[n, l, y, left, 0], &channels[n, l, y, left, 0], &counts[n, l, y, left],
+                    &values[n, k, y, left, 0], &channels[n, k, y, left, 0], &counts[n, k, y, left],
                 )
             units.finish()
             unit = units.take()
@@ -119,13 +119,11 @@ cdef void add_lists_for(
         for t in range(task.taps):
             weight = weights + block * block_size + t * some * TILE_ROWS
             for k in range(places):
-                fetch_row(weight + (some + k % some) * TILE_ROWS, block_size, outputs)
+                fetch_weights(weight + (some + k % some) * TILE_ROWS, block_size, outputs)
                 if pixels[k] < 0:
                     continue
                 pixel = pixels[k] + room.shifts[t]
-                prefetch(values + (pixel + 3) * CHANNELS)
-                prefetch(values + (pixel + 3) * CHANNELS + 16)
-                prefetch(channels + (pixel + 3) * CHANNELS)
+                fetch_list(values + (pixel + 3) * CHANNELS, channels + (pixel + 3) * CHANNELS)
                 add_list(
                     outputs, counts[pixel], values + pixel * CHANNELS, channels + pixel * CHANNELS, weight,
                     block_size, sums + k * outputs,
@@ -136,7 +134,14 @@ cdef void add_lists_for(
         counts += plane
 
 
-cdef inline void fetch_row(const real* weight, Py_ssize_t block_size, Py_ssize_t outputs) noexcept nogil:
+cdef inline void fetch_list(const real* values, const unsigned char* channels) noexcept nogil:
+    # Ask for the first two lines of a list, and its channels.
+    prefetch(values)
+    prefetch(values + 64 // sizeof(real))
+    prefetch(channels)
+
+
+cdef inline void fetch_weights(const real* weight, Py_ssize_t block_size, Py_ssize_t outputs) noexcept nogil:
     # Ask for weights of the next tap, which will be read in an order that nobody can predict.
     cdef Py_ssize_t b
     for b in range(outputs // TILE_ROWS):

@@ -50,8 +50,8 @@ cdef struct Run:
 
 cdef struct Panel:
     Py_ssize_t start, runs
-    Py_ssize_t depth  # how many rows are multiplied, and which rows of the weights belong to them; NULL for all
-    const int* rows
+    Py_ssize_t depth  # how many rows are multiplied
+    const int* rows  # of the weights, which belong to them; NULL for all
     bint is_packed
     bint is_free  # whether a tile's full width can be read from the start of the last run on
     Run run[MOST_COLUMNS]
@@ -110,8 +110,8 @@ cdef bint is_readable(const Task* task, Py_ssize_t start, Py_ssize_t columns) no
 
 
 cdef void pack(
-    const Task* task, Panel* panel, const real* source, const int* rows, const Py_ssize_t* places, real* packed,
-    int* kept,
+    const Task* task, Panel* panel, const real* source, const int* rows, const Py_ssize_t* places,
+    real* packed, int* kept,
 ) noexcept nogil:
     # Copy the rows side by side; without those of zeros, which add nothing, where there are enough.
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), k, count = 0
@@ -171,7 +171,8 @@ cdef void store(
     const real* bias, const real* factor, real* target,
 ) noexcept nogil:
     # Output after output, since those of one lie side by side in memory; plus the bias, or times the factor.
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), k, output, p, r
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), outputs = task.groups * task.outputs
+    cdef Py_ssize_t k, output, p, r
     cdef Py_ssize_t end = min(task.outputs, (part.first_block + part.blocks) * TILE_ROWS)
     cdef const Panel* panel
     cdef const real* row
@@ -181,9 +182,9 @@ cdef void store(
     for k in range(end - part.first_block * TILE_ROWS):
         output = group * task.outputs + part.first_block * TILE_ROWS + k
         offset = 0 if bias == NULL else bias[output]
-        out = target + (image * task.groups * task.outputs + output) * task.target_size * task.lanes
+        out = target + (image * outputs + output) * task.target_size * task.lanes
         if factor != NULL:
-            by = factor + (image % task.factor_images * task.groups * task.outputs + output) * task.target_size
+            by = factor + (image % task.factor_images * outputs + output) * task.target_size
         for p in range(part.panels):
             panel = &part.panel[p]
             row = tiles + (p * part.blocks * TILE_ROWS + k) * columns
