@@ -65,31 +65,15 @@ def convolve(
     units : Units
         As many as there are images, groups, shares and chunks, multiplied.
     """
-    cdef Task task
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), t, panels, blocks
-    task.groups, task.outputs = groups, target.shape[1] // groups
-    task.blocks = pieces(task.outputs, TILE_ROWS)
-    task.taps, task.longest_shift = offsets.shape[0], 0
-    task.channels = weights.shape[0] // (groups * task.blocks * TILE_ROWS * task.taps)
-    task.lanes = source.shape[4] if counts is None else 1
-    task.height, task.width = source.shape[2], source.shape[3] * task.lanes
-    task.target_width = target.shape[3]
-    task.target_size = target.shape[2] * target.shape[3]
-    task.first_y, task.first_x = first
-    task.stride_y, task.stride_x = stride
-    task.rows = (target.shape[2] - task.first_y + task.stride_y - 1) // task.stride_y
-    task.columns = (target.shape[3] - task.first_x + task.stride_x - 1) // task.stride_x * task.lanes
-    # A grid as wide as the source has all columns of a panel side by side there, and some that are no places.
-    task.packs, task.pitch = packs, task.columns if packs else task.width
-    task.panels = pieces(task.rows * task.pitch, columns)
-    task.shares, task.chunks = shares, chunks
+    cdef Task task = as_task(
+        source.shape, target.shape, weights.shape[0], offsets.shape[0], columns, counts is not None, first,
+        stride, groups, packs, shares, chunks,
+    )
     task.factor_images = 1 if factor is None else factor.shape[0]
-    task.depth = min(CHANNELS, task.channels) * task.taps
-    task.panel_size = (min(DEPTH, task.depth) + 1) * columns  # the last copy may run over into one more row
-    task.source_size = source.shape[0] * groups * task.channels * task.height * task.width
-    panels, blocks = pieces(task.panels, shares), pieces(task.blocks, chunks)  # at the most
     task.list_channels = NULL if channels is None else &channels[0, 0, 0, 0, 0]
     task.list_counts = NULL if counts is None else &counts[0, 0, 0, 0]
+    panels, blocks = pieces(task.panels, shares), pieces(task.blocks, chunks)  # of a unit, at the most
     cdef const real* bias_start = NULL if bias is None else &bias[0]
     cdef const real* factor_start = NULL if factor is None else &factor[0, 0, 0, 0]
     cdef const unsigned char* active_start = NULL if active is None else &active[0, 0]
@@ -112,6 +96,33 @@ def convolve(
             units.finish()
             t = units.take()
         release(&room)
+
+
+cdef Task as_task(
+    const Py_ssize_t* source, const Py_ssize_t* target, Py_ssize_t weights, Py_ssize_t taps,
+    Py_ssize_t columns, bint is_listed, tuple first, tuple stride, Py_ssize_t groups, bint packs,
+    Py_ssize_t shares, Py_ssize_t chunks,
+):
+    # From the shapes of arrays, and what `convolve` is told.
+    cdef Task task
+    task.groups, task.outputs = groups, target[1] // groups
+    task.blocks = pieces(task.outputs, TILE_ROWS)
+    task.taps, task.longest_shift = taps, 0
+    task.channels = weights // (groups * task.blocks * TILE_ROWS * taps)
+    task.lanes = 1 if is_listed else source[4]
+    task.height, task.width = source[2], source[3] * task.lanes
+    task.source_size = source[0] * groups * task.channels * task.height * task.width
+    task.target_width, task.target_size = target[3], target[2] * target[3]
+    task.first_y, task.first_x = first
+    task.stride_y, task.stride_x = stride
+    task.rows = pieces(target[2] - task.first_y, task.stride_y)
+    task.columns = pieces(target[3] - task.first_x, task.stride_x) * task.lanes
+    # A grid as wide as the source has all columns of a panel side by side there, and some that are no places.
+    task.packs, task.pitch = packs, task.columns if packs else task.width
+    task.panels, task.shares, task.chunks = pieces(task.rows * task.pitch, columns), shares, chunks
+    task.depth = min(CHANNELS, task.channels) * taps
+    task.panel_size = (min(DEPTH, task.depth) + 1) * columns  # the last copy may run over into one more row
+    return task
 
 
 cdef void convolve_unit(
