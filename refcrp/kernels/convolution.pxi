@@ -19,8 +19,8 @@ def supported():
 
 
 def block_shape():
-    """Give the outputs and the channels of a block of weights."""
-    return TILE_ROWS, CHANNELS
+    """Give the outputs of a block of weights, and its channels and rows at the most."""
+    return TILE_ROWS, CHANNELS, DEPTH
 
 
 def tile_shape(Py_ssize_t itemsize):
@@ -120,8 +120,8 @@ cdef Task as_task(
     # A grid as wide as the source has all columns of a panel side by side there, and some that are no places.
     task.packs, task.pitch = packs, task.columns if packs else task.width
     task.panels, task.shares, task.chunks = pieces(task.rows * task.pitch, columns), shares, chunks
-    task.depth = min(CHANNELS, task.channels) * taps
-    task.panel_size = (min(DEPTH, task.depth) + 1) * columns  # the last copy may run over into one more row
+    task.depth = min(task.channels * taps, max(CHANNELS, DEPTH))
+    task.panel_size = (task.depth + 1) * columns  # the last copy may run over into one more row
     return task
 
 
@@ -166,32 +166,28 @@ cdef void add_panels(
     const Task* task, const Room* room, Part* part, const real* source, const unsigned char* active,
     const real* weights, real* tiles, real* packed,
 ) noexcept nogil:
-    # Some channels at a time, one tap after the other; of these, as many rows as a panel is to have.
-    cdef Py_ssize_t piece, batch, first, end, depth, k, some, p, size
+    # Some channels at a time; of these, as many taps as a panel has room for.
+    cdef Py_ssize_t piece, tap, taps, depth, p
+    cdef Layer layer
     cdef Panel* panel
     for piece in range(pieces(task.channels, CHANNELS)):
-        first = piece * CHANNELS
-        end = min(first + CHANNELS, task.channels)
-        size = (end - first) * task.taps
-        depth = list_rows(task, room, active, first, end)
-        for batch in range(pieces(depth, DEPTH)):
-            k = batch * DEPTH
-            some = min(DEPTH, depth - k)
+        tap = 0
+        while tap < task.taps:
+            layer = layer_from(task, piece, tap)
+            depth = list_rows(task, room, active, &layer)
             for p in range(part.panels):
                 panel = &part.panel[p]
-                panel.depth, panel.rows = some, room.rows + k if depth < size else NULL
+                panel.depth, panel.rows = depth, room.rows if depth < layer.rows else NULL
                 if panel.is_packed:
-                    pack(
-                        task, panel, source, room.rows + k, room.places + k, packed + p * task.panel_size,
-                        room.kept + p * DEPTH,
-                    )
-            multiply(task, room, part, k, size, source, weights, tiles, packed)
-        weights += task.blocks * size * TILE_ROWS
+                    pack(task, room, panel, source, packed + p * task.panel_size, room.kept + p * task.depth)
+            multiply(task, room, part, layer.rows * TILE_ROWS, source, weights, tiles, packed)
+            weights += task.blocks * layer.rows * TILE_ROWS
+            tap += layer.taps
 
 
 cdef void multiply(
-    const Task* task, const Room* room, const Part* part, Py_ssize_t first_row, Py_ssize_t rows,
-    const real* source, const real* weights, real* tiles, const real* packed,
+    const Task* task, const Room* room, const Part* part, Py_ssize_t block_size, const real* source,
+    const real* weights, real* tiles, const real* packed,
 ) noexcept nogil:
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), tile_size = TILE_ROWS * columns
     cdef Py_ssize_t b, block, p, piece
@@ -205,17 +201,15 @@ cdef void multiply(
             panel = &part.panel[p]
             for b in range(block, min(block + BLOCKS, part.blocks)):
                 outputs = <int>min(TILE_ROWS, task.outputs - (part.first_block + b) * TILE_ROWS)
-                weight = weights + (part.first_block + b) * rows * TILE_ROWS
+                weight = weights + (part.first_block + b) * block_size
                 tile = tiles + (p * part.blocks + b) * tile_size
                 if not panel.is_packed:
                     multiply_in_place(
-                        outputs, panel.depth, room.rows + first_row, room.places + first_row, weight,
-                        source + panel.start, tile,
+                        outputs, panel.depth, room.rows, room.places, weight, source + panel.start, tile
                     )
                 elif panel.rows != NULL:
                     multiply_some(
                         outputs, panel.depth, panel.rows, weight, packed + p * task.panel_size, tile
                     )
                 else:
-                    weight += first_row * TILE_ROWS
                     multiply_all(outputs, panel.depth, weight, packed + p * task.panel_size, tile)

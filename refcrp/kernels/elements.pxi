@@ -61,7 +61,7 @@ cdef enum:
     GRAIN = 16  # outputs of a dense layer at a time
     AHEAD = 64  # columns to look ahead while packing
     CHANNELS = 64  # that are added up one tap after the other
-    DEPTH = 168  # rows packed at a time; a panel is 16 KiB then at the most, half of a first-level cache
+    DEPTH = 192  # rows packed at a time: a panel is 12 KiB then, or 18, of a first-level cache of 32 or more
     BLOCKS = 32  # of weights, multiplied with one panel after the other: they fit into a second-level cache
 
 

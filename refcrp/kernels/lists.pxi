@@ -109,29 +109,42 @@ cdef void add_lists_for(
     const real* weights, Py_ssize_t block, Py_ssize_t outputs, const Py_ssize_t* pixels, Py_ssize_t places,
     real* sums,
 ) noexcept nogil:
-    # The weights of one tap and some channels for these outputs stay in a first-level cache.
-    cdef Py_ssize_t piece, first, some, t, k, pixel, block_size, plane = task.height * task.width
-    cdef const real* weight
+    cdef Py_ssize_t piece, tap, t, shift, plane = task.height * task.width
+    cdef Layer layer
     for piece in range(pieces(task.channels, CHANNELS)):
-        first = piece * CHANNELS
-        some = min(CHANNELS, task.channels - first)
-        block_size = some * task.taps * TILE_ROWS
-        for t in range(task.taps):
-            weight = weights + block * block_size + t * some * TILE_ROWS
-            for k in range(places):
-                fetch_weights(weight + (some + k % some) * TILE_ROWS, block_size, outputs)
-                if pixels[k] < 0:
-                    continue
-                pixel = pixels[k] + room.shifts[t]
-                fetch_list(values + (pixel + 3) * CHANNELS, channels + (pixel + 3) * CHANNELS)
-                add_list(
-                    outputs, counts[pixel], values + pixel * CHANNELS, channels + pixel * CHANNELS, weight,
-                    block_size, sums + k * outputs,
+        tap = 0
+        while tap < task.taps:
+            layer = layer_from(task, piece, tap)
+            for t in range(layer.taps):
+                shift = room.shifts[tap + t]
+                add_tap(
+                    &layer, values + shift * CHANNELS, channels + shift * CHANNELS, counts + shift,
+                    weights + (block * layer.rows + t * layer.channels) * TILE_ROWS, outputs, pixels, places,
+                    sums,
                 )
-        weights += task.blocks * block_size
+            weights += task.blocks * layer.rows * TILE_ROWS
+            tap += layer.taps
         values += plane * CHANNELS
         channels += plane * CHANNELS
         counts += plane
+
+
+cdef void add_tap(
+    const Layer* layer, const real* values, const unsigned char* channels, const int* counts,
+    const real* weights, Py_ssize_t outputs, const Py_ssize_t* pixels, Py_ssize_t places, real* sums,
+) noexcept nogil:
+    # These weights, of one tap and some channels, stay in a first-level cache for all places.
+    cdef Py_ssize_t k, pixel, block_size = layer.rows * TILE_ROWS
+    for k in range(places):
+        fetch_weights(weights + (layer.channels + k % layer.channels) * TILE_ROWS, block_size, outputs)
+        pixel = pixels[k]
+        if pixel < 0:
+            continue
+        fetch_list(values + (pixel + 3) * CHANNELS, channels + (pixel + 3) * CHANNELS)
+        add_list(
+            outputs, counts[pixel], values + pixel * CHANNELS, channels + pixel * CHANNELS, weights,
+            block_size, sums + k * outputs,
+        )
 
 
 cdef inline void fetch_list(const real* values, const unsigned char* channels) noexcept nogil:

@@ -27,7 +27,7 @@ cdef struct Room:
 
 cdef bint prepare(const Task* task, Room* room, Py_ssize_t panels, size_t numbers) noexcept:
     # Whether there is the memory.
-    cdef size_t integers = panels * DEPTH + task.depth
+    cdef size_t integers = (panels + 1) * task.depth
     numbers += 64 - numbers % 64
     room.all = malloc(64 + numbers + (task.taps + task.depth) * sizeof(Py_ssize_t) + integers * sizeof(int))
     room.numbers = <void*>((<size_t>room.all + 63) & ~<size_t>63)
@@ -40,6 +40,21 @@ cdef bint prepare(const Task* task, Room* room, Py_ssize_t panels, size_t number
 
 cdef void release(const Room* room) noexcept nogil:
     free(room.all)
+
+
+cdef struct Layer:
+    # Some channels and some taps, whose weights lie together: a row for each tap and channel.
+    Py_ssize_t first_channel, channels, first_tap, taps, rows
+
+
+cdef inline Layer layer_from(const Task* task, Py_ssize_t piece, Py_ssize_t tap) noexcept nogil:
+    # The layer of a piece of the channels that begins with a tap, as `refcrp.kernels.taps.packed` has it.
+    cdef Layer layer
+    layer.first_channel, layer.first_tap = piece * CHANNELS, tap
+    layer.channels = min(CHANNELS, task.channels - layer.first_channel)
+    layer.taps = min(max(1, DEPTH // layer.channels), task.taps - tap)
+    layer.rows = layer.taps * layer.channels
+    return layer
 
 
 cdef struct Run:
@@ -87,17 +102,18 @@ cdef void cut_into_runs(const Task* task, Py_ssize_t first, Py_ssize_t columns, 
 
 
 cdef Py_ssize_t list_rows(
-    const Task* task, const Room* room, const unsigned char* active, Py_ssize_t first, Py_ssize_t end
+    const Task* task, const Room* room, const unsigned char* active, const Layer* layer
 ) noexcept nogil:
     # The rows of a panel, one for each tap and active channel: which row of the weights belongs to each, and
     # where it starts, from the panel's start on.
-    cdef Py_ssize_t c, t, depth = 0
-    for t in range(task.taps):
-        for c in range(first, end):
+    cdef Py_ssize_t t, k, c, depth = 0
+    for t in range(layer.taps):
+        for k in range(layer.channels):
+            c = layer.first_channel + k
             if active != NULL and not active[c]:
                 continue
-            room.rows[depth] = <int>(t * (end - first) + c - first)
-            room.places[depth] = c * task.height * task.width + room.shifts[t]
+            room.rows[depth] = <int>(t * layer.channels + k)
+            room.places[depth] = c * task.height * task.width + room.shifts[layer.first_tap + t]
             depth += 1
     return depth
 
@@ -110,11 +126,11 @@ cdef bint is_readable(const Task* task, Py_ssize_t start, Py_ssize_t columns) no
 
 
 cdef void pack(
-    const Task* task, Panel* panel, const real* source, const int* rows, const Py_ssize_t* places,
-    real* packed, int* kept,
+    const Task* task, const Room* room, Panel* panel, const real* source, real* packed, int* kept
 ) noexcept nogil:
     # Copy the rows side by side; without those of zeros, which add nothing, where there are enough.
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), k, count = 0
+    cdef const Py_ssize_t* places = room.places
     if not panel.is_free:
         for k in range(panel.depth):
             copy_exactly(panel, source + places[k], packed + k * columns)
@@ -124,7 +140,7 @@ cdef void pack(
             copy_row(task, panel, source + places[k], packed + k * columns)
         return
     for k in range(panel.depth):
-        kept[count] = rows[k]
+        kept[count] = room.rows[k]
         copy_row(task, panel, source + places[k], packed + count * columns)
         count += not_zero(panel, source + places[k])  # and no branch: nobody can predict it
     panel.depth, panel.rows = count, kept

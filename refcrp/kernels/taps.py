@@ -162,7 +162,7 @@ def positions_seen(window: Window, axis: int, pixel: int) -> dict[int, int]:
 def phase(taps: Array, offsets: list[tuple[int, int, int]], parts: int, first: Pair, stride: Pair) -> Phase:
     """Pack the weights (groups, outputs, channels, taps) of a phase."""
     return Phase(
-        packed(taps, *simd.driver.block_shape()),
+        packed(taps),
         np.array(offsets, np.intc).reshape(-1, 3),
         parts,
         first,
@@ -173,22 +173,26 @@ def phase(taps: Array, offsets: list[tuple[int, int, int]], parts: int, first: P
     )
 
 
-def packed(taps: Array, rows: int, at_once: int) -> Array:
+def packed(taps: Array) -> Array:
     """Lay out weights (groups, outputs, channels, taps) in the order in which the driver reads them.
 
-    By group, by `at_once` channels, by blocks of `rows` outputs (the last one filled up with zeros): a row
-    for each tap and channel, of one weight for each output of the block.
+    By group, by some channels, by some of the taps, by blocks of outputs (the last one filled up with zeros):
+    a row for each tap and channel, of one weight for each output of the block.
     """
+    rows, most_channels, depth = simd.driver.block_shape()
     groups, outputs, channels, count = taps.shape
     blocks = -(-outputs // rows)
     filled = np.zeros((groups, blocks * rows, channels, count), taps.dtype)
     filled[:, :outputs] = taps
+    by_block = filled.reshape(groups, blocks, rows, channels, count).transpose(0, 1, 4, 3, 2)
     laid_out = aligned(filled.size, taps.dtype)
-    by_group = laid_out.reshape(groups, -1)
-    for c in range(0, channels, at_once):
-        part = filled[:, :, c : c + at_once].reshape(groups, blocks, rows, -1, count).transpose(0, 1, 4, 3, 2)
-        start = c * blocks * rows * count
-        by_group[:, start : start + part[0].size] = part.reshape(groups, -1)
+    by_group, start = laid_out.reshape(groups, -1), 0
+    for c in range(0, channels, most_channels):
+        at_once = max(1, depth // min(most_channels, channels - c))
+        for t in range(0, count, at_once):
+            part = by_block[:, :, t : t + at_once, c : c + most_channels].reshape(groups, -1)
+            by_group[:, start : start + part.shape[1]] = part
+            start += part.shape[1]
     return laid_out
 
 
