@@ -23,6 +23,11 @@ def block_shape():
     return TILE_ROWS, CHANNELS, DEPTH
 
 
+def outputs_at_once():
+    """Give how many outputs the micro-kernel has registers for."""
+    return AT_ONCE
+
+
 def tile_shape(Py_ssize_t itemsize):
     """Give the rows and columns of the micro-kernel's tile for elements of `itemsize` bytes."""
     return TILE_ROWS, tile_columns_float() if itemsize == sizeof(float) else tile_columns_double()

@@ -16,6 +16,7 @@ cdef extern from *:
     """
     enum:
         TILE_ROWS
+        AT_ONCE
     Py_ssize_t tile_columns_float() noexcept nogil
     Py_ssize_t tile_columns_double() noexcept nogil
     void multiply_all_float(int, Py_ssize_t, const float*, const float*, float*) noexcept nogil

@@ -21,7 +21,7 @@ PANELS = 4  # of the image, packed together for all outputs
 UNITS = 8  # for each thread, so that one that is held up leaves the rest to the others
 A_MOUTHFUL = 2**14  # pixels that get their margin at a time
 
-SAMPLES = 1000  # numbers of the images that are looked at
+SAMPLES = 250  # numbers of the images that are looked at
 DENSE = 0.7  # part of them not zero: above, panels are faster than lists
 WORTH_A_LOOK = 20_000_000  # multiplications
 ENOUGH = 16  # channels, and outputs, of a group: with fewer, making lists takes longer than what they save

@@ -27,7 +27,10 @@ from refcrp.kernels import simd
 from refcrp.kernels.window import Pair, Window
 
 CACHE_LINE = 64  # bytes
-FEW_OUTPUTS = 16  # up to which packing a panel takes longer than what is saved by having it packed
+# Outputs up to which packing a panel takes longer than what is saved by having it packed: a few times as many
+# as are multiplied at once, for which a panel is read once.
+FEW_OUTPUTS = 4 * simd.driver.outputs_at_once() if simd.driver is not None else 0
+WASTE = 1.05  # of a row, read with what is no place: up to here that is less than what packing takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +115,8 @@ class Gathering:
 
 def make_pass(phase: Phase, rows: int, columns: int, source_width: int, lanes: int) -> Pass:
     """Count what there is to do for the places of a phase."""
-    packs = phase.outputs > FEW_OUTPUTS or lanes > 1
+    is_wasteful = phase.outputs > FEW_OUTPUTS // 4 and source_width > WASTE * columns
+    packs = phase.outputs > FEW_OUTPUTS or is_wasteful or lanes > 1
     tile_columns = simd.driver.tile_shape(phase.weights.itemsize)[1]
     panels = -(-rows * (columns if packs else source_width) * lanes // tile_columns)
     return Pass(phase, packs, panels, rows * columns * lanes * phase.weights.size)
