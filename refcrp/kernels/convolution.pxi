@@ -70,7 +70,7 @@ def convolve(
     units : Units
         As many as there are images, groups, shares and chunks, multiplied.
     """
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), t, panels, blocks
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), t, own, panels, blocks
     cdef Task task = as_task(
         source.shape, target.shape, weights.shape[0], offsets.shape[0], columns, counts is not None, first,
         stride, groups, packs, shares, chunks,
@@ -92,14 +92,15 @@ def convolve(
             room.shifts[t] = (offsets[t, 0] * (task.height // parts) + offsets[t, 1]) * task.width
             room.shifts[t] += offsets[t, 2] * task.lanes
             task.longest_shift = max(task.longest_shift, room.shifts[t])
-        t = units.take()
-        while t < units.count:
+        own = units.join()
+        t = units.take(own)
+        while t >= 0:
             convolve_unit(
                 t, &task, &room, &source[0, 0, 0, 0, 0], &weights[0], bias_start, factor_start, active_start,
                 &target[0, 0, 0, 0, 0],
             )
             units.finish()
-            t = units.take()
+            t = units.take(own)
         release(&room)
 
 

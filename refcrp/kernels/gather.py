@@ -56,9 +56,9 @@ def gather(
         return
     count = workers(len(images) * plan.operations)
     if is_sparse(gathering, plan, images):
-        source = listed(gathering, plan, images, denominator)
+        source = listed(gathering, plan, images, denominator, count)
     elif denominator is not None or plan.is_moved:
-        source = with_margin(gathering, plan, images, denominator, active)
+        source = with_margin(gathering, plan, images, denominator, active, count)
     else:
         source = Source(images, None, None, None)
     convolve = simd.loops(images.dtype).convolve
@@ -89,17 +89,22 @@ def cut(step: Pass, images: int, workers: int) -> tuple[int, int, Any]:
     images_groups = images * phase.groups
     shares = min(step.panels, max(-(-step.panels // PANELS), -(-enough // images_groups)))
     chunks = 1 if 2 * workers <= images_groups * shares else min(workers, -(-phase.outputs // 64))
-    return shares, chunks, simd.driver.Units(images_groups * shares * chunks)
+    return shares, chunks, simd.driver.Units(images_groups * shares * chunks, workers)
 
 
 def with_margin(
-    gathering: Gathering, plan: Plan, images: Array, denominator: Array | None, active: Array | None
+    gathering: Gathering,
+    plan: Plan,
+    images: Array,
+    denominator: Array | None,
+    active: Array | None,
+    workers: int,
 ) -> Source:
     """Put images (m, c, h, w, lanes), divided, into the zeros around them that `plan` asks for."""
     source = scratch((*images.shape[:2], *plan.source_size, images.shape[-1]), images.dtype)
     arrays = [None if array is None else joined(array) for array in (images, denominator, active, source)]
     grain = max(1, A_MOUTHFUL // math.prod(images.shape[2:]))
-    units = simd.driver.Units(-(-images.shape[0] * images.shape[1] // grain))
+    units = simd.driver.Units(-(-images.shape[0] * images.shape[1] // grain), workers)
 
     def spread() -> None:
         simd.loops(images.dtype).spread(
@@ -122,7 +127,9 @@ def is_sparse(gathering: Gathering, plan: Plan, images: Array) -> bool:
     return bool(np.count_nonzero(sample) < DENSE * len(sample))
 
 
-def listed(gathering: Gathering, plan: Plan, images: Array, denominator: Array | None) -> Source:
+def listed(
+    gathering: Gathering, plan: Plan, images: Array, denominator: Array | None, workers: int
+) -> Source:
     """List what is not zero in images (m, c, h, w, 1), divided, in the margin that `plan` asks for."""
     groups, size = gathering.phases[0].groups, simd.driver.block_shape()[1]
     lists = groups * -(-images.shape[1] // groups // size)
@@ -132,7 +139,7 @@ def listed(gathering: Gathering, plan: Plan, images: Array, denominator: Array |
     numbers, channels, counts = np.split(memory, [pixels * size * itemsize, pixels * size * (itemsize + 1)])
     values = numbers.view(images.dtype).reshape(*shape, size)
     channels, counts = channels.reshape(*shape, size), counts.view(np.intc).reshape(shape)
-    units = simd.driver.Units(math.prod(shape[:3]))
+    units = simd.driver.Units(math.prod(shape[:3]), workers)
 
     def make_lists() -> None:
         simd.loops(images.dtype).make_lists(

@@ -23,13 +23,14 @@ def make_lists(
     units : Units
         As many as there are rows in all lists, n groups lists height.
     """
-    cdef Py_ssize_t unit, n, k, y, first, end, top = margin[0], left = margin[1]
+    cdef Py_ssize_t own, unit, n, k, y, first, end, top = margin[0], left = margin[1]
     cdef Py_ssize_t lists = counts.shape[1] // groups, of_group = images.shape[1] // groups
     cdef Py_ssize_t plane = images.shape[2] * images.shape[3]
     cdef const real* z = NULL
     with nogil:
-        unit = units.take()
-        while unit < units.count:
+        own = units.join()
+        unit = units.take(own)
+        while unit >= 0:
             y, k = unit % counts.shape[2], unit // counts.shape[2] % counts.shape[1]
             n = unit // counts.shape[2] // counts.shape[1]
             memset(&counts[n, k, y, 0], 0, counts.shape[3] * sizeof(int))
@@ -43,7 +44,7 @@ def make_lists(
                     &values[n, k, y, left, 0], &channels[n, k, y, left, 0], &counts[n, k, y, left],
                 )
             units.finish()
-            unit = units.take()
+            unit = units.take(own)
 
 
 cdef void list_row(

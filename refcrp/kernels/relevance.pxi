@@ -53,7 +53,7 @@ def spread(
     units : Units
     """
     cdef Spreading task
-    cdef Py_ssize_t unit, m, height = planes.shape[1], count = 0
+    cdef Py_ssize_t own, unit, m, height = planes.shape[1], count = 0
     cdef const real* z = NULL
     task.top, task.left = margin
     task.split_y, task.split_x = split
@@ -63,8 +63,9 @@ def spread(
         count += parts[unit] >= 0
     task.part_height = target.shape[1] // count
     with nogil:
-        unit = units.take()
-        while unit < units.count:
+        own = units.join()
+        unit = units.take(own)
+        while unit >= 0:
             for m in range(unit * grain, min((unit + 1) * grain, planes.shape[0])):
                 if active is None or active[m]:
                     target[m] = 0
@@ -72,7 +73,7 @@ def spread(
                         z = &denominator[m % denominator.shape[0], 0, 0]
                     spread_plane(&task, &planes[m, 0, 0, 0], z, height, &target[m, 0, 0, 0])
             units.finish()
-            unit = units.take()
+            unit = units.take(own)
 
 
 cdef struct Spreading:

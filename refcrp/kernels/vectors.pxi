@@ -12,15 +12,16 @@ def multiply_vectors(const real[:, ::1] weight, const real[:, ::1] x, real[:, ::
     units : Units
         As many as there are pieces of the outputs.
     """
-    cdef Py_ssize_t unit, o, n
+    cdef Py_ssize_t own, unit, o, n
     with nogil:
-        unit = units.take()
-        while unit < units.count:
+        own = units.join()
+        unit = units.take(own)
+        while unit >= 0:
             for o in range(unit * GRAIN, min((unit + 1) * GRAIN, weight.shape[0])):
                 for n in range(x.shape[0]):
                     z[n, o] = dot(weight.shape[1], &weight[o, 0], &x[n, 0])
             units.finish()
-            unit = units.take()
+            unit = units.take(own)
 
 
 def multiply_transposed(
@@ -38,10 +39,11 @@ def multiply_transposed(
     units : Units
         As many as there are pieces of the columns.
     """
-    cdef Py_ssize_t unit, o, n, first, count
+    cdef Py_ssize_t own, unit, o, n, first, count
     with nogil:
-        unit = units.take()
-        while unit < units.count:
+        own = units.join()
+        unit = units.take(own)
+        while unit >= 0:
             first = unit * columns
             count = min(columns, weight.shape[1] - first)
             for n in range(x.shape[0]):
@@ -51,7 +53,7 @@ def multiply_transposed(
                     if s[n, o] != 0:
                         add_times(count, &x[n, first], s[n, o], &weight[o, first])
             units.finish()
-            unit = units.take()
+            unit = units.take(own)
 
 
 def grain():

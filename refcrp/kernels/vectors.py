@@ -49,13 +49,14 @@ def dense_transpose(s: Array, weight: Array) -> Array:
 
 def on_threads(kernel: Callable[[object], None], length: int, grain: int, weight: Array) -> None:
     """Let `kernel` do all pieces of `grain` of what is `length` long, each thread taking the next one."""
-    units = simd.driver.Units(-(-length // grain))
+    count = workers(weight.size * A_WEIGHT)
+    units = simd.driver.Units(-(-length // grain), count)
 
     def work() -> None:
         kernel(units)
         units.wait()
 
-    together(work, workers(weight.size * A_WEIGHT))
+    together(work, count)
 
 
 def is_ours(vectors: Array, weight: Array) -> bool:
