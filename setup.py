@@ -29,7 +29,7 @@ def simd(name, *arguments):
     """Describe the driver of convolution for one instruction set."""
     parts = [
         f"{part}.pxi"
-        for part in ("convolution", "elements", "lists", "panels", "relevance", "units", "vectors")
+        for part in ("convolution", "elements", "lists", "panels", "products", "relevance", "units")
     ]
     return extension(
         name,

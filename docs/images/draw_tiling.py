@@ -2,7 +2,7 @@
 
 An argument names another file to write, a PNG for instance. Units are points, y goes down.
 """
-# ruff: noqa: RUF001 - sizes are written 6 × 16
+# ruff: noqa: RUF001 - sizes are written 16 × 16
 
 import sys
 from itertools import groupby
@@ -81,41 +81,38 @@ def image():
 
 
 def panel(x, y, cell):
-    """Draw the packed panel: a row for each channel and tap."""
+    """Draw the packed panel: a row for each tap and channel."""
     title(x - 4, 14, "2  Packed panel")
-    tints = {0: BLUE, 4: ORANGE, 8: GREEN}
-    for channel in (0, 1):
-        top = y + channel * (9 * cell[1] + 4)
-        grid(x, top, 16, 9, cell, lambda row, column: tints.get(row, PAPER))
-        text(x - 10, top + 4.5 * cell[1], f"channel {channel}\n9 taps", ha="right", va="center")
+    for tap, tint in enumerate((BLUE, PAPER)):
+        top = y + tap * (9 * cell[1] + 4)
+        grid(x, top, 16, 9, cell, lambda row, column, tint=tint: tint)
+        text(x - 10, top + 4.5 * cell[1], f"tap {tap + 1}\n64 channels", ha="right", va="center")
     box(x, y + 4 * cell[1], 16 * cell[0], cell[1], edge=INK, line=2)
     text(x + 16 * cell[0] + 9, y + 4.5 * cell[1], "row k", va="center")
-    text(x + 8 * cell[0], y + 18 * cell[1] + 6, "… up to 256 rows at a time", ha="center")
+    text(x + 8 * cell[0], y + 18 * cell[1] + 6, "… up to 192 rows at a time", ha="center")
     text(x + 8 * cell[0], y - 4, "16 places", ha="center", va="bottom")
 
 
 def weights(x, y, cell):
-    """Draw the packed weights, in blocks of six outputs."""
-    title(20, y - 41, "3  Packed weights, 6 outputs to a block")
-    for block, shade in enumerate((PAPER, PURPLE, PAPER)):
-        grid(x, y + block * (6 * cell[1] + 5), 18, 6, cell, lambda row, column, shade=shade: shade)
-        text(x + 18 * cell[0] + 6, y + block * (6 * cell[1] + 5) + 3 * cell[1], "…", va="center")
-    top = y + 6 * cell[1] + 5
-    box(x + 4 * cell[0], top, cell[0], 6 * cell[1], edge=INK, line=2)
+    """Draw the packed weights, in blocks of sixteen outputs."""
+    title(20, y - 41, "3  Packed weights, 16 outputs to a block")
+    for block, shade in enumerate((PURPLE, PAPER)):
+        top = y + block * (16 * cell[1] + 5)
+        grid(x, top, 18, 16, cell, lambda row, column, shade=shade: shade)
+        text(x + 18 * cell[0] + 6, top + 8 * cell[1], "…", va="center")
+    box(x + 4 * cell[0], y, cell[0], 16 * cell[1], edge=INK, line=2)
     text(x + 4.5 * cell[0], y - 4, "k", ha="center", va="bottom")
-    text(x + 6 * cell[0], y - 4, "a column for each channel and tap", va="bottom")
-    return top
+    text(x + 6 * cell[0], y - 4, "a column for each tap and channel", va="bottom")
 
 
 def tile(x, y, cell):
-    """Draw the tile: two registers wide."""
-    grid(x, y, 16, 6, cell, lambda row, column: PURPLE)
-    for half in (0, 8):
-        for row in range(6):
-            box(x + half * cell[0], y + row * cell[1], 8 * cell[0], cell[1], edge=INK, line=1.4)
-    title(x - 4, y - 41, "4  Tile, 6 × 16")
-    text(x - 4, y - 21, "12 registers of 8 numbers")
-    below = y + 6 * cell[1] + 9
+    """Draw the tile: a register for each output."""
+    grid(x, y, 16, 16, cell, lambda row, column: PURPLE)
+    for row in range(16):
+        box(x, y + row * cell[1], 16 * cell[0], cell[1], edge=INK, line=1.4)
+    title(x - 4, y - 41, "4  Tile, 16 × 16")
+    text(x - 4, y - 21, "16 registers of 16 numbers")
+    below = y + 16 * cell[1] + 9
     text(x - 4, below, "for each k:  tile += column k × row k")
     text(x - 4, below + 28, "at last:  + bias (forward), or\n× a (relevance); then stored")
 
@@ -156,14 +153,14 @@ def phases(x, y):
     text(x + 14, top + 6 * size + 8, words)
 
 
-CELL = (13, 9)
+CELL, FLAT = (13, 9), (13, 4.5)
 PANEL, TILE_TOP = (540, 52), 360
 image()
 panel(*PANEL, CELL)
-top = weights(34, TILE_TOP - 59, CELL)
-tile(PANEL[0], TILE_TOP, CELL)
+weights(34, TILE_TOP, FLAT)
+tile(PANEL[0], TILE_TOP, FLAT)
 arrow((360, 106), (456, 106))
-arrow((300, top + 3 * CELL[1]), (PANEL[0] - 12, top + 3 * CELL[1]))
+arrow((300, TILE_TOP + 8 * FLAT[1]), (PANEL[0] - 12, TILE_TOP + 8 * FLAT[1]))
 arrow((PANEL[0] + 190, 242), (PANEL[0] + 190, TILE_TOP - 8))
 axes.plot([20, WIDTH - 20], [522, 522], color=LINE, linewidth=0.8)
 conditions(20, 536)

@@ -20,9 +20,9 @@ from refcrp.checks import check_shape
 from refcrp.kernels import reference, simd
 from refcrp.kernels.convolution import Convolution, StackedConvolution
 from refcrp.kernels.layout import as_lanes, as_relevance
+from refcrp.kernels.products import dense, dense_transpose
 from refcrp.kernels.simd import CHOSEN, available, runs_compiled
 from refcrp.kernels.threads import A_PASS, in_units, threads, using_threads
-from refcrp.kernels.vectors import dense, dense_transpose
 from refcrp.kernels.window import Window, geometry
 from refcrp.tables import aligned
 

@@ -9,7 +9,7 @@ include "units.pxi"
 include "panels.pxi"
 include "relevance.pxi"
 include "lists.pxi"
-include "vectors.pxi"
+include "products.pxi"
 
 
 def supported():

@@ -24,7 +24,8 @@ A_MOUTHFUL = 2**14  # pixels that get their margin at a time
 SAMPLES = 250  # numbers of the images that are looked at
 DENSE = 0.7  # part of them not zero: above, panels are faster than lists
 WORTH_A_LOOK = 20_000_000  # multiplications
-ENOUGH = 16  # channels, and outputs, of a group: with fewer, making lists takes longer than what they save
+ENOUGH = 16  # outputs of a group: with fewer, making lists takes longer than what they save
+ROOM = 1.5  # a list has room for some channels; as many times as there are, in all lists, at the most
 
 
 class Source(NamedTuple):
@@ -119,8 +120,9 @@ def is_sparse(gathering: Gathering, plan: Plan, images: Array) -> bool:
     """Tell whether so many numbers of `images` are zero that they are better listed; numbers are the same."""
     if plan.operations < WORTH_A_LOOK or gathering.split != (1, 1) or images.shape[-1] > 1:
         return False
-    phase = gathering.phases[0]
-    if phase.outputs < ENOUGH or images.shape[1] < ENOUGH * phase.groups:
+    phase, size = gathering.phases[0], simd.driver.block_shape()[1]
+    channels = images.shape[1] // phase.groups
+    if phase.outputs < ENOUGH or -(-channels // size) * size > ROOM * channels:
         return False
     flat = images.reshape(-1)
     sample = flat[:: max(1, len(flat) // SAMPLES) | 1]

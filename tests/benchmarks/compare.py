@@ -18,6 +18,9 @@ import table
 
 HERE = Path(__file__).parent
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "REFCRP_NUM_THREADS")
+# With the C library of Linux, memory that one side gives back stays in the process, for both. Otherwise each
+# turn begins with touching new memory, which on virtual machines may take longer than what is measured.
+KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 
 
 def main():
@@ -138,6 +141,8 @@ def in_fresh_process(name, threads, arguments):
     command += ["--quick"] if arguments.quick else []
     command += ["--lrp-toolbox", str(arguments.lrp_toolbox)] if arguments.lrp_toolbox else []
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+    if "/" in name and not name.startswith("memory"):
+        environment |= KEEP_MEMORY
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if result.returncode:
         raise RuntimeError(result.stderr or f"{name}: exit status {result.returncode}")

@@ -50,6 +50,18 @@ def test_adjoint_of_a_convolution(benchmark, convolution, image, rng, dtype):
     assert x.shape == image.shape
 
 
+@pytest.mark.parametrize("keep", [0.15, 0.5, 1])
+def test_convolution_of_an_image_with_zeros(benchmark, rng, dtype, keep):
+    convolution = networks.random_convolution(rng, 128, 128, 3, dtype, padding=1)
+    image = rng.standard_normal((1, 128, 56, 56), dtype=dtype) * (rng.uniform(size=(1, 128, 56, 56)) < keep)
+    assert np.isfinite(benchmark(our_forward(convolution), image.astype(dtype))).all()
+
+
+def test_dense_layer_of_one_sample(benchmark, rng, dtype):
+    weight, bias = networks.random_parameters(rng, (1000, 4096), dtype)
+    assert benchmark(L.Dense(weight, bias).forward, np.ones((1, 4096), dtype)).shape == (1, 1000)
+
+
 def test_max_pooling(benchmark, feature_maps):
     assert benchmark(L.MaxPool(2).forward, feature_maps).shape == (1, 64, 56, 56)
 

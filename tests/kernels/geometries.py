@@ -76,7 +76,7 @@ def cases(draw):
     smallest = [max(1, r - 2 * p) for r, p in zip(reach, window.padding, strict=True)]
     image = tuple(s + extra for s, extra in zip(smallest, pair(0, 9), strict=True))
     # one block of a tile's rows, some and a part (tiles have 4, 8 or 16), and over FEW_OUTPUTS
-    sizes = st.sampled_from([1, 2, 3, 7, 13, 20])
+    sizes = st.sampled_from([1, 2, 3, 7, 11, 13, 20])
     groups, channels, outputs, n = draw(st.integers(1, 3)), draw(sizes), draw(sizes), draw(st.integers(1, 3))
     dtype, seed = draw(st.sampled_from(list(TOLERANCES))), draw(st.integers(0, 2**16))
     return case(
@@ -117,7 +117,7 @@ def set_constant(monkeypatch, name, value):
 
 def always_lists(monkeypatch):
     """List what is not zero wherever that is possible, however much it is."""
-    for name, value in {"WORTH_A_LOOK": 0, "ENOUGH": 1, "DENSE": 2}.items():
+    for name, value in {"WORTH_A_LOOK": 0, "ENOUGH": 1, "DENSE": 2, "ROOM": 64}.items():
         set_constant(monkeypatch, name, value)
 
 
@@ -198,7 +198,7 @@ def guarded_copy(array, dtype=None, *, at_end=True):
     return copy
 
 
-# 360 and 1000 rows of a panel, of which up to 168 are packed at a time; more than FEW_OUTPUTS outputs, and a partial tile
+# 360 and 1000 rows of a panel, of which up to 192 are packed at a time; more than FEW_OUTPUTS outputs, and a partial tile
 DEEP = case((3, 3), (1, 1), (1, 1), (1, 1), 1, 40, 41, 2, (6, 7), np.float32)
 DEEPER = case((5, 5), (2, 1), (0, 2), (1, 1), 2, 40, 3, 1, (7, 5), np.float64)
 # one place, and one that sees nothing but padding on most sides

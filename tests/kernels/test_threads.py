@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import refcrp as rc
 from refcrp.errors import ParameterError
+from refcrp.kernels import simd
 from refcrp.kernels.threads import default_threads, in_units, threads, using_threads
 
 LIMIT = 20  # seconds that anything here may wait
@@ -160,3 +161,27 @@ def test_several_callers_share_an_analyzer(lenet5, digits):
         )
         for batch, together in zip(batches, results, strict=True):
             np.testing.assert_array_equal(together, alone(batch, conditions=conditions).relevance)
+
+
+@needs_compiled
+@given(
+    planes=st.integers(1, 60), grain=st.integers(1, 5), ranges=st.integers(0, 50), callers=st.integers(1, 4)
+)
+def test_units_are_shared_out(planes, grain, ranges, callers):
+    """Each of some threads does what it gets; together they do all, and nobody returns before that."""
+    images = np.arange(1.0, 1 + planes * 6).reshape(planes, 2, 3, 1)
+    target = np.full((planes, 3, 4, 1), np.nan)
+    units = simd.driver.Units(-(-planes // grain), ranges)
+    meeting = threading.Barrier(callers)
+
+    def work(_):
+        meeting.wait(LIMIT)
+        parts = np.zeros(1, np.intc)
+        simd.loops(images.dtype).spread(images, None, None, target, (1, 1), (1, 1), parts, grain, units)
+        units.wait()
+        return target.copy()
+
+    expected = np.pad(images, ((0, 0), (1, 0), (1, 0), (0, 0)))
+    with ThreadPoolExecutor(callers) as pool:
+        for seen in pool.map(work, range(callers), timeout=LIMIT):
+            np.testing.assert_array_equal(seen, expected)
