@@ -174,21 +174,21 @@ cdef void add_panels(
 ) noexcept nogil:
     # Some channels at a time; of these, as many taps as a panel has room for.
     cdef Py_ssize_t piece, tap, taps, depth, p
-    cdef Layer layer
+    cdef Slab slab
     cdef Panel* panel
     for piece in range(pieces(task.channels, CHANNELS)):
         tap = 0
         while tap < task.taps:
-            layer = layer_from(task, piece, tap)
-            depth = list_rows(task, room, active, &layer)
+            slab = slab_at(task, piece, tap)
+            depth = list_rows(task, room, active, &slab)
             for p in range(part.panels):
                 panel = &part.panel[p]
-                panel.depth, panel.rows = depth, room.rows if depth < layer.rows else NULL
+                panel.depth, panel.rows = depth, room.rows if depth < slab.rows else NULL
                 if panel.is_packed:
                     pack(task, room, panel, source, packed + p * task.panel_size, room.kept + p * task.depth)
-            multiply(task, room, part, layer.rows * TILE_ROWS, source, weights, tiles, packed)
-            weights += task.blocks * layer.rows * TILE_ROWS
-            tap += layer.taps
+            multiply(task, room, part, slab.rows * TILE_ROWS, source, weights, tiles, packed)
+            weights += task.blocks * slab.rows * TILE_ROWS
+            tap += slab.taps
 
 
 cdef void multiply(

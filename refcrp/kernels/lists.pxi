@@ -111,33 +111,33 @@ cdef void add_lists_for(
     real* sums,
 ) noexcept nogil:
     cdef Py_ssize_t piece, tap, t, shift, plane = task.height * task.width
-    cdef Layer layer
+    cdef Slab slab
     for piece in range(pieces(task.channels, CHANNELS)):
         tap = 0
         while tap < task.taps:
-            layer = layer_from(task, piece, tap)
-            for t in range(layer.taps):
+            slab = slab_at(task, piece, tap)
+            for t in range(slab.taps):
                 shift = room.shifts[tap + t]
                 add_tap(
-                    &layer, values + shift * CHANNELS, channels + shift * CHANNELS, counts + shift,
-                    weights + (block * layer.rows + t * layer.channels) * TILE_ROWS, outputs, pixels, places,
+                    &slab, values + shift * CHANNELS, channels + shift * CHANNELS, counts + shift,
+                    weights + (block * slab.rows + t * slab.channels) * TILE_ROWS, outputs, pixels, places,
                     sums,
                 )
-            weights += task.blocks * layer.rows * TILE_ROWS
-            tap += layer.taps
+            weights += task.blocks * slab.rows * TILE_ROWS
+            tap += slab.taps
         values += plane * CHANNELS
         channels += plane * CHANNELS
         counts += plane
 
 
 cdef void add_tap(
-    const Layer* layer, const real* values, const unsigned char* channels, const int* counts,
+    const Slab* slab, const real* values, const unsigned char* channels, const int* counts,
     const real* weights, Py_ssize_t outputs, const Py_ssize_t* pixels, Py_ssize_t places, real* sums,
 ) noexcept nogil:
     # These weights, of one tap and some channels, stay in a first-level cache for all places.
-    cdef Py_ssize_t k, pixel, block_size = layer.rows * TILE_ROWS
+    cdef Py_ssize_t k, pixel, block_size = slab.rows * TILE_ROWS
     for k in range(places):
-        fetch_weights(weights + (layer.channels + k % layer.channels) * TILE_ROWS, block_size, outputs)
+        fetch_weights(weights + (slab.channels + k % slab.channels) * TILE_ROWS, block_size, outputs)
         pixel = pixels[k]
         if pixel < 0:
             continue

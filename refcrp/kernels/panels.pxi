@@ -42,19 +42,19 @@ cdef void release(const Room* room) noexcept nogil:
     free(room.all)
 
 
-cdef struct Layer:
+cdef struct Slab:
     # Some channels and some taps, whose weights lie together: a row for each tap and channel.
     Py_ssize_t first_channel, channels, first_tap, taps, rows
 
 
-cdef inline Layer layer_from(const Task* task, Py_ssize_t piece, Py_ssize_t tap) noexcept nogil:
-    # The layer of a piece of the channels that begins with a tap, as `refcrp.kernels.taps.packed` has it.
-    cdef Layer layer
-    layer.first_channel, layer.first_tap = piece * CHANNELS, tap
-    layer.channels = min(CHANNELS, task.channels - layer.first_channel)
-    layer.taps = min(max(1, DEPTH // layer.channels), task.taps - tap)
-    layer.rows = layer.taps * layer.channels
-    return layer
+cdef inline Slab slab_at(const Task* task, Py_ssize_t piece, Py_ssize_t tap) noexcept nogil:
+    # The slab of a piece of the channels that begins with a tap, as `refcrp.kernels.taps.packed` has it.
+    cdef Slab slab
+    slab.first_channel, slab.first_tap = piece * CHANNELS, tap
+    slab.channels = min(CHANNELS, task.channels - slab.first_channel)
+    slab.taps = min(max(1, DEPTH // slab.channels), task.taps - tap)
+    slab.rows = slab.taps * slab.channels
+    return slab
 
 
 cdef struct Run:
@@ -102,18 +102,18 @@ cdef void cut_into_runs(const Task* task, Py_ssize_t first, Py_ssize_t columns, 
 
 
 cdef Py_ssize_t list_rows(
-    const Task* task, const Room* room, const unsigned char* active, const Layer* layer
+    const Task* task, const Room* room, const unsigned char* active, const Slab* slab
 ) noexcept nogil:
     # The rows of a panel, one for each tap and active channel: which row of the weights belongs to each, and
     # where it starts, from the panel's start on.
     cdef Py_ssize_t t, k, c, depth = 0
-    for t in range(layer.taps):
-        for k in range(layer.channels):
-            c = layer.first_channel + k
+    for t in range(slab.taps):
+        for k in range(slab.channels):
+            c = slab.first_channel + k
             if active != NULL and not active[c]:
                 continue
-            room.rows[depth] = <int>(t * layer.channels + k)
-            room.places[depth] = c * task.height * task.width + room.shifts[layer.first_tap + t]
+            room.rows[depth] = <int>(t * slab.channels + k)
+            room.places[depth] = c * task.height * task.width + room.shifts[slab.first_tap + t]
             depth += 1
     return depth
 

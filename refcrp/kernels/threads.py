@@ -70,14 +70,19 @@ def workers(operations: float) -> int:
 def together(work: Callable[[], None], count: int) -> None:
     """Call ``work()`` on `count` threads, this one included, whose call must return only when all is done.
 
-    The others are not waited for: one that comes late must find nothing left to do.
+    The others are not waited for: one that comes late must find nothing left to do. Unless this one fails:
+    then they may still be at work, on memory that the next call would use.
     """
     helpers = helpers_for(work, count - 1)
     try:
         work()
-    finally:
+    except BaseException:
         for helper in helpers:
-            helper.cancel()
+            if not helper.cancel():
+                helper.exception()
+        raise
+    for helper in helpers:
+        helper.cancel()
 
 
 def in_units(kernel: Callable[[int, int], None], units: int, operations: float) -> None:

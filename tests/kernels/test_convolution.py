@@ -233,7 +233,7 @@ def test_lists_or_panels(c, keep, of, count):
 
 
 @needs_compiled
-@pytest.mark.parametrize(("keep", "is_listed"), [(0.3, True), (0.6, True), (0.8, False), (1, False)])
+@pytest.mark.parametrize(("keep", "is_listed"), [(0, True), (0.3, True), (0.8, False), (1, False)])
 def test_images_that_are_zero_enough_are_listed(monkeypatch, keep, is_listed):
     calls = []
     monkeypatch.setattr(gather, "listed", lambda *a, f=gather.listed: calls.append(a) or f(*a))
