@@ -110,12 +110,15 @@ def avgpool2d_transpose(
 
 def counts(size: tuple[int, ...], window: Window, count_include_pad: bool) -> Array:
     """Count the pixels by which each place of the window divides."""
-    height, width = size
-    total = np.zeros(window.output_size(height, width), dtype=np.int64)
-    inside = pad(np.ones((height, width), dtype=np.int64), window)
-    for i, j in window.positions():
-        total += 1 if count_include_pad else window.seen_through(inside, i, j, total.shape)
-    return total
+    rows, columns = (counts_along(axis, size[axis], window, count_include_pad) for axis in (0, 1))
+    return np.asarray(np.multiply.outer(rows, columns))
+
+
+def counts_along(axis: int, length: int, window: Window, count_include_pad: bool) -> Array:
+    """Count the positions of the window, for each of its places along an axis, that see a pixel."""
+    places = np.arange(window.places(axis, length))[:, None] * window.stride[axis] - window.padding[axis]
+    pixels = places + np.arange(window.kernel[axis]) * window.dilation[axis]
+    return np.asarray(((pixels >= 0) & (pixels < length) | count_include_pad).sum(axis=1))
 
 
 def pad(x: Array, window: Window) -> Array:

@@ -1,5 +1,6 @@
 """The compiled kernels against their specification, and how one or the other is chosen."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -175,3 +176,17 @@ def test_the_backend_under_test_is_the_one_that_was_asked_for():
         assert rc.backend() == "cython"
     if os.environ.get("REFCRP_FORCE_NUMPY") == "1":
         assert rc.backend() == "numpy"
+
+
+@given(case=cases(), extra=st.tuples(st.integers(0, 2), st.integers(0, 2)), include=st.booleans())
+def test_what_an_average_divides_by(case, extra, include):
+    """Counted pixel by pixel."""
+    x, _, window, _, _ = case
+    window, (height, width) = dataclasses.replace(window, extra=extra), x.shape[2:]
+    for (y, q), count in np.ndenumerate(reference.counts((height, width), window, include)):
+        seen = 0
+        for i, j in window.positions():
+            row = y * window.stride[0] + i * window.dilation[0] - window.padding[0]
+            column = q * window.stride[1] + j * window.dilation[1] - window.padding[1]
+            seen += include or (0 <= row < height and 0 <= column < width)
+        assert count == seen
