@@ -6,9 +6,10 @@
        UNSIGNED   an unsigned integer of its size
        NAMED(f)   the name of function f for this type
 
-   A tile is TILE_ROWS outputs by TILE_VECTORS vectors of places. The accumulators are as many as the instruction set
-   has registers for, leaving a few for the operands. GCC's and Clang's vector extensions compile to AVX-512, AVX2, SSE2 or NEON, whichever the
-   compiler is told to use; for a compiler without them a vector is a single number. */
+   A tile is TILE_ROWS outputs by TILE_VECTORS vectors of places, of which AT_ONCE outputs are accumulated at a time:
+   as many as the instruction set has registers for, leaving a few for the operands. LIST_VECTORS are the accumulators
+   of a list. GCC's and Clang's vector extensions compile to AVX-512, AVX2, SSE2 or NEON, whichever the compiler is told
+   to use; for a compiler without them a vector is a single number. */
 
 #include <string.h>
 
@@ -31,7 +32,6 @@
 #define KEEP_ORDER
 #endif
 
-/* AT_ONCE by TILE_VECTORS vectors are accumulators at a time. LIST_VECTORS are those of a list. */
 #if !HAS_VECTORS
 #define TILE_ROWS 4
 #define AT_ONCE 4
@@ -40,7 +40,7 @@
 #elif defined(__AVX512F__)
 #define VECTOR_BYTES 64
 #define TILE_ROWS 16
-#define AT_ONCE 16 /* x 1, of 32 registers: a weight is broadcast as it is multiplied, and short rows are more often zero */
+#define AT_ONCE 16 /* x 1, of 32: a weight is broadcast as it is multiplied, and short rows are more often zero */
 #define TILE_VECTORS 1
 #define LIST_VECTORS 4
 #elif defined(__AVX2__)
@@ -202,7 +202,8 @@ NOINLINE void NAMED(add_list)(
     else if (outputs == LIST_OUTPUTS / 4)
         NAMED(add_some_list)(LIST_VECTORS / 4, count, values, channels, weights, block_size, sums);
     else
-        NAMED(add_some_list)(LIST_VECTORS >= 8 ? LIST_VECTORS / 8 : 1, count, values, channels, weights, block_size, sums);
+        NAMED(add_some_list)(
+            LIST_VECTORS >= 8 ? LIST_VECTORS / 8 : 1, count, values, channels, weights, block_size, sums);
 }
 
 /* Sum of a[i] * b[i]: DOT_VECTORS vectors of partial sums, which are added up at the end, one after the other. */
