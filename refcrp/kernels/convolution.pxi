@@ -155,7 +155,6 @@ cdef void convolve_unit(
         part.panel[p].is_free = is_readable(task, offset + start, columns)
         part.panel[p].is_packed = task.packs or not part.panel[p].is_free
     rest = tiles + part.blocks * part.panels * tile_size
-    memset(tiles, 0, part.blocks * part.panels * tile_size * sizeof(real))
     if task.list_counts != NULL:
         offset = image_group * pieces(task.channels, CHANNELS) * plane
         add_lists(
@@ -173,9 +172,10 @@ cdef void add_panels(
     const real* weights, real* tiles, real* packed,
 ) noexcept nogil:
     # Some channels at a time; of these, as many taps as a panel has room for.
-    cdef Py_ssize_t piece, tap, taps, depth, p
+    cdef Py_ssize_t piece, tap, depth, p
     cdef Slab slab
     cdef Panel* panel
+    memset(tiles, 0, (packed - tiles) * sizeof(real))  # the panels come right behind
     for piece in range(pieces(task.channels, CHANNELS)):
         tap = 0
         while tap < task.taps:
@@ -185,7 +185,7 @@ cdef void add_panels(
                 panel = &part.panel[p]
                 panel.depth, panel.rows = depth, room.rows if depth < slab.rows else NULL
                 if panel.is_packed:
-                    pack(task, room, panel, source, packed + p * task.panel_size, room.kept + p * task.depth)
+                    pack(room, panel, source, packed + p * task.panel_size, room.kept + p * task.depth)
             multiply(task, room, part, slab.rows * TILE_ROWS, source, weights, tiles, packed)
             weights += task.blocks * slab.rows * TILE_ROWS
             tap += slab.taps

@@ -126,7 +126,7 @@ cdef bint is_readable(const Task* task, Py_ssize_t start, Py_ssize_t columns) no
 
 
 cdef void pack(
-    const Task* task, const Room* room, Panel* panel, const real* source, real* packed, int* kept
+    const Room* room, Panel* panel, const real* source, real* packed, int* kept
 ) noexcept nogil:
     # Copy the rows side by side; without those of zeros, which add nothing, where there are enough.
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), k, count = 0
@@ -135,19 +135,19 @@ cdef void pack(
         for k in range(panel.depth):
             copy_exactly(panel, source + places[k], packed + k * columns)
         return
-    if not is_sparse(task, panel, source, panel.depth, places):
+    if not is_sparse(panel, source, panel.depth, places):
         for k in range(panel.depth):
-            copy_row(task, panel, source + places[k], packed + k * columns)
+            copy_row(panel, source + places[k], packed + k * columns)
         return
     for k in range(panel.depth):
         kept[count] = room.rows[k]
-        copy_row(task, panel, source + places[k], packed + count * columns)
+        copy_row(panel, source + places[k], packed + count * columns)
         count += not_zero(panel, source + places[k])  # and no branch: nobody can predict it
     panel.depth, panel.rows = count, kept
 
 
 cdef inline bint is_sparse(
-    const Task* task, const Panel* panel, const real* source, Py_ssize_t depth, const Py_ssize_t* places,
+    const Panel* panel, const real* source, Py_ssize_t depth, const Py_ssize_t* places,
 ) noexcept nogil:
     # Whether an eighth of the rows seems to be of zeros, from some of them.
     cdef Py_ssize_t step = max(4, depth // 32), k, count = depth // step, zeros = 0
@@ -156,7 +156,7 @@ cdef inline bint is_sparse(
     return 8 * zeros > count
 
 
-cdef inline void copy_row(const Task* task, const Panel* panel, const real* seen, real* row) noexcept nogil:
+cdef inline void copy_row(const Panel* panel, const real* seen, real* row) noexcept nogil:
     # A tile's full width of each run: what is too much, the next run or row writes over.
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), r
     prefetch(seen + panel.run[0].start + AHEAD)  # for the next unit
