@@ -12,13 +12,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from refcrp.checks import as_integer
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+from refcrp.kernels.helpers import helped_by
 
 __all__ = ["A_PASS", "default_threads", "in_units", "threads", "using_threads"]
 
@@ -73,16 +69,16 @@ def together(work: Callable[[], None], count: int) -> None:
     The others are not waited for: one that comes late must find nothing left to do. Unless this one fails:
     then they may still be at work, on memory that the next call would use.
     """
-    helpers = helpers_for(work, count - 1)
+    jobs = helped_by(work, count - 1)
     try:
         work()
     except BaseException:
-        for helper in helpers:
-            if not helper.cancel():
-                helper.exception()
+        for job in jobs:
+            if not job.withdraw():
+                job.outcome()
         raise
-    for helper in helpers:
-        helper.cancel()
+    for job in jobs:
+        job.withdraw()
 
 
 def in_units(kernel: Callable[[int, int], None], units: int, operations: float) -> None:
@@ -98,26 +94,10 @@ def in_units(kernel: Callable[[int, int], None], units: int, operations: float) 
         while (piece := next(ticket)) < pieces:
             kernel(units * piece // pieces, units * (piece + 1) // pieces)
 
-    helpers = helpers_for(work, count - 1)
+    jobs = helped_by(work, count - 1)
     try:
         work()
     finally:
-        errors = [helper.exception() for helper in helpers if not helper.cancel()]  # and wait for all
+        errors = [job.outcome() for job in jobs if not job.withdraw()]  # and wait for all
     for error in filter(None, errors):
         raise error
-
-
-def helpers_for(work: Callable[[], None], count: int) -> list[Future[None]]:
-    """Let `count` threads begin with `work`; none while the interpreter shuts down."""
-    try:
-        return [pool(os.getpid()).submit(work) for _ in range(count)]
-    except RuntimeError:
-        return []
-
-
-@lru_cache(maxsize=1)
-def pool(process: int) -> ThreadPoolExecutor:
-    """Give the threads of this process, which are started as they are needed; a forked one gets its own."""
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - many a run needs no thread
-
-    return ThreadPoolExecutor(max_workers=max(64, os.cpu_count() or 1), thread_name_prefix="refcrp")

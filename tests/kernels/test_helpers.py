@@ -1,0 +1,134 @@
+"""Threads that wait for work: they do it once, tell how it ended, and keep nothing of it."""
+
+import threading
+import time
+import weakref
+
+from refcrp.kernels import helpers
+from refcrp.kernels.helpers import Helpers, Job, helped_by
+
+LIMIT = 20  # seconds that anything here may wait
+
+
+class WorkError(Exception):
+    pass
+
+
+def within_the_limit(is_so):
+    """Whether something becomes so."""
+    end = time.monotonic() + LIMIT
+    while not is_so() and time.monotonic() < end:
+        time.sleep(0.001)
+    return is_so()
+
+
+def test_a_job_is_done_by_another_thread():
+    seen = []
+    (job,) = helped_by(lambda: seen.append(threading.get_ident()), 1)
+    assert within_the_limit(lambda: seen)
+    assert not job.withdraw()  # somebody has begun
+    assert job.outcome() is None
+    assert len(seen) == 1
+    assert seen != [threading.get_ident()]
+
+
+def test_a_job_that_was_withdrawn_is_not_done():
+    calls = []
+    job = Job(lambda: calls.append(1))
+    assert job.withdraw()
+    job.run()
+    assert calls == []
+
+
+def test_the_outcome_is_the_error():
+    def fail():
+        raise WorkError
+
+    job = Job(fail)
+    job.run()  # whoever runs it, the error is not theirs
+    assert not job.withdraw()
+    assert isinstance(job.outcome(), WorkError)
+
+
+def test_the_outcome_is_waited_for():
+    begun, may_end = threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        assert may_end.wait(LIMIT)
+
+    (job,) = helped_by(work, 1)
+    assert begun.wait(LIMIT)
+    waiting = threading.Thread(target=job.outcome)
+    waiting.start()
+    waiting.join(0.05)
+    assert waiting.is_alive()
+    may_end.set()
+    waiting.join(LIMIT)
+    assert not waiting.is_alive()
+
+
+def test_threads_are_used_again():
+    threads = Helpers()
+    for _ in range(20):
+        done = threading.Event()
+        job = Job(done.set)
+        threads.begin(job)
+        assert done.wait(LIMIT)
+        job.outcome()
+    assert threads.count <= 2  # a second one if the first was not yet back
+
+
+def test_as_many_jobs_at_once_as_there_are_threads():
+    """None waits for another, up to the most; what is more is done later."""
+    threads = Helpers()
+    threads.most = 3
+    meeting = threading.Barrier(3)
+    jobs = [Job(lambda: meeting.wait(LIMIT)) for _ in range(6)]
+    for job in jobs:
+        threads.begin(job)
+    assert [job.outcome() for job in jobs] == [None] * 6
+    assert threads.count == 3
+
+
+class Memory:
+    """What is computed on, and may be large."""
+
+    def work(self):
+        pass
+
+
+def test_a_job_that_was_withdrawn_keeps_nothing():
+    """It stays in the queue until a thread comes by."""
+    memory = Memory()
+    job, reference = Job(memory.work), weakref.ref(memory)
+    assert job.withdraw()
+    del memory
+    assert reference() is None
+
+
+def test_a_thread_that_waits_keeps_nothing_of_its_last_job():
+    memory = Memory()
+    job, reference = Job(memory.work), weakref.ref(memory)
+    Helpers().begin(job)
+    job.outcome()
+    del memory, job
+    assert within_the_limit(lambda: reference() is None)
+
+
+def test_no_threads_can_be_started(monkeypatch):
+    """As while the interpreter shuts down: the caller does all by itself."""
+
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    helpers.helpers_of.cache_clear()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    calls = []
+    jobs = helped_by(lambda: calls.append(1), 2)
+    assert all(job.withdraw() for job in jobs)
+    monkeypatch.undo()
+    (job,) = helped_by(lambda: calls.append(2), 1)  # and as soon as it can, it does
+    if not job.withdraw():
+        assert job.outcome() is None
+        assert calls == [2]
