@@ -65,7 +65,7 @@ def arrow(start, end, bend=0.0):
 
 def image():
     """Draw the image with a run of 16 places, and what two of the nine taps see from them."""
-    title(20, 14, "1  The image, with a margin of zeros")
+    title(20, 14, "1  The image; around it is zero")
     x, y, size = 34, 56, 15
     for behind in (14, 7):  # other channels
         box(x + behind, y - behind, 20 * size, 9 * size, PAPER)

@@ -4,9 +4,12 @@
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
+from refcrp.kernels._window cimport Geometry, Span, as_geometry, inside
+
 include "elements.pxi"
 include "units.pxi"
 include "panels.pxi"
+include "packing.pxi"
 include "relevance.pxi"
 include "lists.pxi"
 include "products.pxi"
@@ -37,43 +40,46 @@ def convolve(
     const real[:, :, :, :, ::1] source, const unsigned char[:, :, :, :, ::1] channels,
     const int[:, :, :, ::1] counts, const real[::1] weights, const int[:, ::1] offsets, const real[::1] bias,
     const real[:, :, :, ::1] factor, const unsigned char[:, ::1] active, real[:, :, :, :, ::1] target,
-    Py_ssize_t parts, tuple first, tuple stride, Py_ssize_t groups, bint packs, Py_ssize_t shares,
+    tuple lack, tuple step, tuple first, tuple stride, Py_ssize_t groups, bint packs, Py_ssize_t shares,
     Py_ssize_t chunks, Units units,
 ):
     """Compute units of a convolution: each some panels of one image, for some of the outputs.
 
     At the place (u, v) of the grid, ``target[n, o, first + (u, v) stride, l]`` becomes the sum over channels
-    c and taps t of ``weights[o, c, t] * source[n, c, part[t], (u, v) + offset[t], l]``, plus ``bias[o]``, or
-    times ``factor[n % len(factor), o, ...]`` at that place of the target.
+    c and taps t of ``weights[o, c, t] * source[n, c, (u, v) step + offset[t] - lack, l]``, where the source
+    is zero beyond its edges; plus ``bias[o]``, or times ``factor[n % len(factor), o, ...]`` at that place of
+    the target.
 
     Parameters
     ----------
-    source : (n, groups c, parts h, w, lanes) array
-        With margins, so that every tap sees something; or values as `make_lists` writes them, with a list in
-        place of lanes.
+    source : (n, groups c, h, w, lanes) array
+        Or values as `make_lists` writes them, with a list in place of lanes.
     channels, counts : arrays as `make_lists` writes them, or None
     weights : array, packed by `refcrp.kernels.taps.packed`
-    offsets : (taps, 3) array
-        The part of the source that a tap sees, and its vertical and horizontal offset there.
+    offsets : (taps, 2) array
+        What a tap sees, vertically and horizontally from the place.
     bias : (groups o,) array or None
     factor : (m, groups o, th, tw) array or None
     active : (n, groups c) array or None
         0 for channels that hold only zeros, and are not looked at.
     target : (n, groups o, th, tw, lanes) array
-    parts : int
-    first, stride : (int, int)
+    lack : (int, int)
+        How much of the margin that offsets count on the source does not have, above and to the left.
+    step, first, stride : (int, int)
     groups : int
     packs : bool
-        Whether panels are packed, without rows of zeros, or read where they are.
+        Whether panels are packed, without rows of zeros, or read where they are: only if `step` is (1, 1),
+        and nothing is seen beyond the source. So it must be with lists, too.
     shares, chunks : int
         A unit is one of so many parts of the panels of an image, for one of so many parts of the outputs.
     units : Units
         As many as there are images, groups, shares and chunks, multiplied.
     """
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), t, own, panels, blocks
+    cdef Py_ssize_t top = lack[0], left = lack[1]
     cdef Task task = as_task(
-        source.shape, target.shape, weights.shape[0], offsets.shape[0], columns, counts is not None, first,
-        stride, groups, packs, shares, chunks,
+        source.shape, target.shape, weights.shape[0], offsets.shape[0], columns, counts is not None, step,
+        first, stride, groups, packs, shares, chunks,
     )
     task.factor_images = 1 if factor is None else factor.shape[0]
     task.list_channels = NULL if channels is None else &channels[0, 0, 0, 0, 0]
@@ -84,14 +90,15 @@ def convolve(
     cdef const unsigned char* active_start = NULL if active is None else &active[0, 0]
     cdef Room room
     cdef size_t size = panels * (task.panel_size + blocks * TILE_ROWS * columns) * sizeof(real)
+    size += TAPS * columns * columns * sizeof(real)
     size += panels * columns * (list_outputs[real](<real*>NULL) * sizeof(real) + sizeof(Py_ssize_t))
     if not prepare(&task, &room, panels, size):
         raise MemoryError
     with nogil:
         for t in range(task.taps):
-            room.shifts[t] = (offsets[t, 0] * (task.height // parts) + offsets[t, 1]) * task.width
-            room.shifts[t] += offsets[t, 2] * task.lanes
-            task.longest_shift = max(task.longest_shift, room.shifts[t])
+            room.taps[t] = as_tap(&task, offsets[t, 0] - top, offsets[t, 1] - left)
+            room.all_taps = common_places(&room.taps[t], &room.taps[0] if t == 0 else &room.all_taps)
+            task.longest_shift = max(task.longest_shift, room.taps[t].shift)
         own = units.join()
         t = units.take(own)
         while t >= 0:
@@ -106,7 +113,7 @@ def convolve(
 
 cdef Task as_task(
     const Py_ssize_t* source, const Py_ssize_t* target, Py_ssize_t weights, Py_ssize_t taps,
-    Py_ssize_t columns, bint is_listed, tuple first, tuple stride, Py_ssize_t groups, bint packs,
+    Py_ssize_t columns, bint is_listed, tuple step, tuple first, tuple stride, Py_ssize_t groups, bint packs,
     Py_ssize_t shares, Py_ssize_t chunks,
 ):
     # From the shapes of arrays, and what `convolve` is told.
@@ -119,29 +126,51 @@ cdef Task as_task(
     task.height, task.width = source[2], source[3] * task.lanes
     task.source_size = source[0] * groups * task.channels * task.height * task.width
     task.target_width, task.target_size = target[3], target[2] * target[3]
+    task.step_y, task.step_x = step
     task.first_y, task.first_x = first
     task.stride_y, task.stride_x = stride
     task.rows = pieces(target[2] - task.first_y, task.stride_y)
     task.columns = pieces(target[3] - task.first_x, task.stride_x) * task.lanes
     # A grid as wide as the source has all columns of a panel side by side there, and some that are no places.
     task.packs, task.pitch = packs, task.columns if packs else task.width
+    task.fills_target = packs and task.stride_x == 1 and (
+        task.rows * task.columns == task.target_size * task.lanes
+    )
     task.panels, task.shares, task.chunks = pieces(task.rows * task.pitch, columns), shares, chunks
     task.depth = min(task.channels * taps, max(CHANNELS, DEPTH))
-    task.panel_size = (task.depth + 1) * columns  # the last copy may run over into one more row
+    task.panel_size = task.depth * columns
     return task
+
+
+cdef Tap as_tap(const Task* task, Py_ssize_t above, Py_ssize_t before) noexcept nogil:
+    # From what the first place sees: so many rows from the first one, and pixels in it.
+    cdef Tap tap
+    tap.shift = above * task.width + before * task.lanes
+    tap.first_u, tap.end_u = pieces(-above, task.step_y), pieces(task.height - above, task.step_y)
+    tap.first_v = pieces(-before, task.step_x) * task.lanes
+    tap.end_v = pieces(task.width // task.lanes - before, task.step_x) * task.lanes
+    return tap
+
+
+cdef Tap common_places(const Tap* one, const Tap* other) noexcept nogil:
+    cdef Tap both
+    both.shift = 0
+    both.first_u, both.end_u = max(one.first_u, other.first_u), min(one.end_u, other.end_u)
+    both.first_v, both.end_v = max(one.first_v, other.first_v), min(one.end_v, other.end_v)
+    return both
 
 
 cdef void convolve_unit(
     Py_ssize_t unit, const Task* task, const Room* room, const real* source, const real* weights,
     const real* bias, const real* factor, const unsigned char* active, real* target,
 ) noexcept nogil:
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), tile_size = TILE_ROWS * columns, p, start
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), tile_size = TILE_ROWS * columns, p
     # unit = ((image * groups + group) * shares + share) * chunks + chunk
     cdef Py_ssize_t chunk = unit % task.chunks, share = unit // task.chunks % task.shares
     cdef Py_ssize_t image_group = unit // task.chunks // task.shares
     cdef Py_ssize_t image = image_group // task.groups, group = image_group % task.groups
     cdef Py_ssize_t plane = task.height * task.width, offset = image_group * task.channels * plane
-    cdef Py_ssize_t first_panel = task.panels * share // task.shares
+    cdef Py_ssize_t first_panel = task.panels * share // task.shares, output
     cdef Part part
     cdef real* tiles = <real*>room.numbers
     cdef real* rest
@@ -151,9 +180,8 @@ cdef void convolve_unit(
     weights += group * task.blocks * TILE_ROWS * task.channels * task.taps
     for p in range(part.panels):
         cut_into_runs(task, (first_panel + p) * columns, columns, &part.panel[p])
-        start = part.panel[p].run[max(0, part.panel[p].runs - 1)].start if task.packs else part.panel[p].start
-        part.panel[p].is_free = is_readable(task, offset + start, columns)
-        part.panel[p].is_packed = task.packs or not part.panel[p].is_free
+        bound_reading(task, offset, columns, &part.panel[p])
+        part.panel[p].is_packed = task.packs or not is_readable(task, offset + part.panel[p].start, columns)
     rest = tiles + part.blocks * part.panels * tile_size
     if task.list_counts != NULL:
         offset = image_group * pieces(task.channels, CHANNELS) * plane
@@ -163,18 +191,23 @@ cdef void convolve_unit(
         )
     else:
         active = NULL if active == NULL else active + image_group * task.channels
-        add_panels(task, room, &part, source + offset, active, weights, tiles, rest)
+        output = image_group * task.outputs + part.first_block * TILE_ROWS
+        add_panels(
+            task, room, &part, source + offset, active, weights, tiles, rest,
+            target + output * task.target_size * task.lanes,
+        )
     store(task, &part, tiles, image, group, bias, factor, target)
 
 
 cdef void add_panels(
     const Task* task, const Room* room, Part* part, const real* source, const unsigned char* active,
-    const real* weights, real* tiles, real* packed,
+    const real* weights, real* tiles, real* packed, const real* target,
 ) noexcept nogil:
-    # Some channels at a time; of these, as many taps as a panel has room for.
+    # Some channels at a time; of these, as many taps as a panel has room for. `target`: where tiles will go.
     cdef Py_ssize_t piece, tap, depth, p
     cdef Slab slab
     cdef Panel* panel
+    cdef bint is_last
     memset(tiles, 0, (packed - tiles) * sizeof(real))  # the panels come right behind
     for piece in range(pieces(task.channels, CHANNELS)):
         tap = 0
@@ -185,16 +218,34 @@ cdef void add_panels(
                 panel = &part.panel[p]
                 panel.depth, panel.rows = depth, room.rows if depth < slab.rows else NULL
                 if panel.is_packed:
-                    pack(room, panel, source, packed + p * task.panel_size, room.kept + p * task.depth)
-            multiply(task, room, part, slab.rows * TILE_ROWS, source, weights, tiles, packed)
-            weights += task.blocks * slab.rows * TILE_ROWS
+                    pack(
+                        task, room, &slab, panel, source, packed + p * task.panel_size,
+                        packed + part.panels * task.panel_size, room.kept + p * task.depth,
+                    )
             tap += slab.taps
+            is_last = tap == task.taps and slab.first_channel + slab.channels == task.channels
+            multiply(
+                task, room, part, slab.rows * TILE_ROWS, source, weights, tiles, packed,
+                target if is_last else NULL,
+            )
+            weights += task.blocks * slab.rows * TILE_ROWS
+
+
+cdef inline void fetch_target(
+    const Task* task, const Panel* panel, int outputs, const real* target
+) noexcept nogil:
+    # Ask for the lines that a tile will be written to, which are far apart.
+    cdef int k
+    if panel.runs:
+        for k in range(outputs):
+            prefetch_to_write(target + k * task.target_size * task.lanes + panel.run[0].target)
 
 
 cdef void multiply(
     const Task* task, const Room* room, const Part* part, Py_ssize_t block_size, const real* source,
-    const real* weights, real* tiles, const real* packed,
+    const real* weights, real* tiles, const real* packed, const real* target,
 ) noexcept nogil:
+    # `target`: where the tiles will go, if this completes them.
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), tile_size = TILE_ROWS * columns
     cdef Py_ssize_t b, block, p, piece
     cdef int outputs
@@ -209,6 +260,8 @@ cdef void multiply(
                 outputs = <int>min(TILE_ROWS, task.outputs - (part.first_block + b) * TILE_ROWS)
                 weight = weights + (part.first_block + b) * block_size
                 tile = tiles + (p * part.blocks + b) * tile_size
+                if target != NULL:
+                    fetch_target(task, panel, outputs, target + b * TILE_ROWS * task.target_size * task.lanes)
                 if not panel.is_packed:
                     multiply_in_place(
                         outputs, panel.depth, room.rows, room.places, weight, source + panel.start, tile

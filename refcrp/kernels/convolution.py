@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -79,12 +79,12 @@ class Convolution:
 
     def convolve(self, x: Array, gathering: Gathering, bias: Array | None, outputs: int) -> Array:
         """Convolve with these weights, or more for the same input, laid out."""
-        size = self.check_images(x.shape)
+        size = self.checked_images(x.shape)
         dtype = gathering.dtype
         z = np.empty((len(x), outputs, *size, 1), dtype)
         if bias is not None:
             bias = np.ascontiguousarray(bias, dtype)
-        plan = gathering.plan(x.shape[2:], size, 1)
+        plan = gathering.plan(x.shape[2:], size, 1, False)
         gather(gathering, plan, as_lanes(x, dtype), z, bias=bias)
         return z[..., 0]
 
@@ -144,7 +144,7 @@ class Convolution:
     ) -> Array:
         """Apply the adjoint to images `R` (m, o, oh, ow, lanes), divided before and multiplied after."""
         gathering = self.adjoint(R.dtype)
-        plan = gathering.plan(R.shape[2:4], image_shape[1:], R.shape[-1])
+        plan = gathering.plan(R.shape[2:4], image_shape[1:], R.shape[-1], denominator is not None)
         # Pixels that no tap sees belong to no phase, and stay zero.
         make = np.empty if plan.covers_target else np.zeros
         target = make((len(R), *image_shape, R.shape[-1]), R.dtype)
@@ -160,6 +160,11 @@ class Convolution:
         """Raise `ShapeError` unless images have this shape; gives how many places the window has in them."""
         check_shape(shape, (None, self.channels, None, None), "convolution: images")
         return self.places(shape[2:])
+
+    @cached_property
+    def checked_images(self) -> Callable[[tuple[int, ...]], Pair]:
+        """`check_images`, which remembers a few shapes."""
+        return lru_cache(maxsize=32)(self.check_images)
 
     def places(self, size: tuple[int, ...]) -> Pair:
         """Count the window's places in an image of `size`; raise `ShapeError` if there are none."""

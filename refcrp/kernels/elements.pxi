@@ -37,9 +37,22 @@ cdef extern from *:
     ) noexcept nogil
     float dot_float(Py_ssize_t, const float*, const float*) noexcept nogil
     double dot_double(Py_ssize_t, const double*, const double*) noexcept nogil
-    void copy_columns_float(float*, const float*) noexcept nogil
-    void copy_columns_double(double*, const double*) noexcept nogil
+    void make_mask_float(float*, Py_ssize_t, Py_ssize_t) noexcept nogil
+    void make_mask_double(double*, Py_ssize_t, Py_ssize_t) noexcept nogil
+    void pack_taps_float(
+        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, Py_ssize_t, const float*, const float*,
+        const Py_ssize_t*, float*) noexcept nogil
+    void pack_taps_double(
+        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, Py_ssize_t, const double*, const double*,
+        const Py_ssize_t*, double*) noexcept nogil
+    Py_ssize_t pack_some_float(
+        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, const float*, const float*, const Py_ssize_t*,
+        const int*, float*, int*) noexcept nogil
+    Py_ssize_t pack_some_double(
+        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, const double*, const double*,
+        const Py_ssize_t*, const int*, double*, int*) noexcept nogil
     void prefetch(const void*) noexcept nogil
+    void prefetch_to_write(const void*) noexcept nogil
     void add_to_columns_float(float*, const float*, float) noexcept nogil
     void add_to_columns_double(double*, const double*, double) noexcept nogil
     void multiply_columns_float(float*, const float*, const float*) noexcept nogil
@@ -60,7 +73,7 @@ cdef enum:
     MOST_PANELS = 8  # in a unit
     LISTED = 64  # pixels whose channels are listed at a time
     GRAIN = 16  # outputs of a dense layer at a time
-    AHEAD = 64  # columns to look ahead while packing
+    TAPS = 4  # that are packed together
     CHANNELS = 64  # that are added up one tap after the other
     DEPTH = 192  # rows packed at a time: a panel is 12 KiB then, or 18, of a first-level cache of 32 or more
     BLOCKS = 32  # of weights, multiplied with one panel after the other: they fit into a second-level cache
@@ -124,11 +137,31 @@ cdef inline real dot(Py_ssize_t count, const real* a, const real* b) noexcept no
         return dot_double(count, a, b)
 
 
-cdef inline void copy_columns(real* to, const real* start) noexcept nogil:
+cdef inline void make_mask(real* mask, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     if real is float:
-        copy_columns_float(to, start)
+        make_mask_float(mask, first, end)
     else:
-        copy_columns_double(to, start)
+        make_mask_double(mask, first, end)
+
+
+cdef inline void pack_taps(
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t* starts, Py_ssize_t taps, Py_ssize_t rows,
+    const real* masks, const real* image, const Py_ssize_t* places, real* packed,
+) noexcept nogil:
+    if real is float:
+        pack_taps_float(step, runs, starts, taps, rows, masks, image, places, packed)
+    else:
+        pack_taps_double(step, runs, starts, taps, rows, masks, image, places, packed)
+
+
+cdef inline Py_ssize_t pack_some(
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t* starts, Py_ssize_t rows, const real* masks,
+    const real* image, const Py_ssize_t* places, const int* numbers, real* packed, int* kept,
+) noexcept nogil:
+    if real is float:
+        return pack_some_float(step, runs, starts, rows, masks, image, places, numbers, packed, kept)
+    else:
+        return pack_some_double(step, runs, starts, rows, masks, image, places, numbers, packed, kept)
 
 
 cdef inline void add_to_columns(real* to, const real* start, real offset) noexcept nogil:

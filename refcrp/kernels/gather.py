@@ -14,6 +14,7 @@ from refcrp.kernels.layout import joined
 from refcrp.kernels.scratch import scratch
 from refcrp.kernels.taps import Gathering, Pass, Plan
 from refcrp.kernels.threads import together, workers
+from refcrp.kernels.window import Pair
 
 __all__ = ["gather"]
 
@@ -21,7 +22,7 @@ PANELS = 4  # of the image, packed together for all outputs
 UNITS = 8  # for each thread, so that one that is held up leaves the rest to the others
 A_MOUTHFUL = 2**14  # pixels that get their margin at a time
 
-SAMPLES = 250  # numbers of the images that are looked at
+SAMPLES = 100  # numbers of the images that are looked at
 DENSE = 0.7  # part of them not zero: above, panels are faster than lists
 WORTH_A_LOOK = 20_000_000  # multiplications
 ENOUGH = 16  # outputs of a group: with fewer, making lists takes longer than what they save
@@ -31,10 +32,11 @@ ROOM = 1.5  # a list has room for some channels; as many times as there are, in 
 class Source(NamedTuple):
     """What the phases read."""
 
-    numbers: Array  # images with margins (m, c, h, w, lanes), or the values of lists
-    channels: Array | None  # of lists
-    counts: Array | None
-    make: Callable[[], None] | None  # what each thread does first, until all is made
+    numbers: Array  # images (m, c, h, w, lanes), or the values of lists
+    lack: Pair  # how much of the margin it does not have, above and to the left
+    make: Callable[[], None] | None = None  # what each thread does first, until all is made
+    channels: Array | None = None  # of lists
+    counts: Array | None = None
 
 
 def gather(
@@ -58,21 +60,21 @@ def gather(
     count = workers(len(images) * plan.operations)
     if is_sparse(gathering, plan, images):
         source = listed(gathering, plan, images, denominator, count)
-    elif denominator is not None or plan.is_moved:
+    elif denominator is not None or plan.needs_margin:
         source = with_margin(gathering, plan, images, denominator, active, count)
     else:
-        source = Source(images, None, None, None)
+        source = Source(images, gathering.margin)
     convolve = simd.loops(images.dtype).convolve
-    steps = [(step.phase, step.packs, *cut(step, len(images), count)) for step in plan.passes]
+    steps = [(step.phase, step.offsets, step.packs, *cut(step, len(images), count)) for step in plan.passes]
 
     def work() -> None:
         if source.make is not None:
             source.make()
-        for phase, packs, shares, chunks, units in steps:
+        for phase, offsets, packs, shares, chunks, units in steps:
             convolve(
-                source.numbers, source.channels, source.counts, phase.weights, phase.offsets, bias, factor,
-                active, target, phase.parts, phase.first, phase.stride, phase.groups, packs, shares, chunks,
-                units,
+                source.numbers, source.channels, source.counts, phase.weights, offsets, bias, factor,
+                active, target, source.lack, phase.step, phase.first, phase.stride, phase.groups, packs,
+                shares, chunks, units,
             )  # fmt: skip
         for *_, units in steps:
             units.wait()
@@ -113,20 +115,20 @@ def with_margin(
         )
         units.wait()
 
-    return Source(source, None, None, spread)
+    return Source(source, (0, 0), spread)
 
 
 def is_sparse(gathering: Gathering, plan: Plan, images: Array) -> bool:
     """Tell whether so many numbers of `images` are zero that they are better listed; numbers are the same."""
-    if plan.operations < WORTH_A_LOOK or gathering.split != (1, 1) or images.shape[-1] > 1:
+    if plan.operations < WORTH_A_LOOK or images.shape[-1] > 1 or gathering.split != (1, 1):
         return False
     phase, size = gathering.phases[0], simd.driver.block_shape()[1]
     channels = images.shape[1] // phase.groups
-    if phase.outputs < ENOUGH or -(-channels // size) * size > ROOM * channels:
+    if phase.step != (1, 1) or phase.outputs < ENOUGH or -(-channels // size) * size > ROOM * channels:
         return False
-    flat = images.reshape(-1)
-    sample = flat[:: max(1, len(flat) // SAMPLES) | 1]
-    return bool(np.count_nonzero(sample) < DENSE * len(sample))
+    every = max(1, images.size // SAMPLES) | 1
+    filled = simd.loops(images.dtype).count_filled(images, every)
+    return bool(filled < DENSE * -(-images.size // every))
 
 
 def listed(
@@ -149,4 +151,4 @@ def listed(
         )
         units.wait()
 
-    return Source(values, channels, counts, make_lists)
+    return Source(values, (0, 0), make_lists, channels, counts)

@@ -24,6 +24,8 @@ def as_lanes(R: Array, dtype: np.dtype[Any]) -> Array:
     if R.ndim == 5 and has_conditions_last(R):
         return np.ascontiguousarray(np.moveaxis(R, 0, -1), dtype)
     images = np.ascontiguousarray(R, dtype)
+    if R.ndim == 4:
+        return images[..., np.newaxis]
     return images.reshape(math.prod(R.shape[:-3]), *R.shape[-3:], 1)
 
 

@@ -117,7 +117,7 @@ cdef void add_lists_for(
         while tap < task.taps:
             slab = slab_at(task, piece, tap)
             for t in range(slab.taps):
-                shift = room.shifts[tap + t]
+                shift = room.taps[tap + t].shift
                 add_tap(
                     &slab, values + shift * CHANNELS, channels + shift * CHANNELS, counts + shift,
                     weights + (block * slab.rows + t * slab.channels) * TILE_ROWS, outputs, pixels, places,

@@ -17,19 +17,30 @@
 #if defined(__GNUC__) && !defined(REFCRP_NO_VECTORS)
 #define HAS_VECTORS 1
 #define INLINE static inline __attribute__((always_inline))
-#define NOINLINE static __attribute__((noinline, nonnull))
+#define NOINLINE static __attribute__((noinline))
+#define NONNULL __attribute__((nonnull))
 #define UNROLLED _Pragma("GCC unroll 32")
 /* Ask for the cache line at `place`, which will be read soon. */
 #define prefetch(place) __builtin_prefetch(place)
+/* The same for a line that will be written. */
+#define prefetch_to_write(place) __builtin_prefetch(place, 1)
 /* What comes after stays after: GCC would begin with the loads of several steps, and run out of registers. */
 #define KEEP_ORDER __asm__ volatile("" ::: "memory")
 #else
 #define HAS_VECTORS 0
 #define INLINE static inline
 #define NOINLINE static
+#define NONNULL
 #define UNROLLED
 #define prefetch(place) ((void)0)
+#define prefetch_to_write(place) ((void)0)
 #define KEEP_ORDER
+#endif
+
+#if HAS_VECTORS && !defined(__clang__)
+#define HAS_SHUFFLE 1
+#else
+#define HAS_SHUFFLE 0
 #endif
 
 #if !HAS_VECTORS
@@ -150,18 +161,19 @@ INLINE void NAMED(multiply_block)(
 }
 
 /* The product with a packed panel that has all rows, with one that has some, and with a panel that is not packed. */
-NOINLINE void NAMED(multiply_all)(int outputs, Py_ssize_t depth, const REAL *weights, const REAL *image, REAL *tile)
+NOINLINE NONNULL void NAMED(multiply_all)(
+    int outputs, Py_ssize_t depth, const REAL *weights, const REAL *image, REAL *tile)
 {
     NAMED(multiply_block)(outputs, depth, NULL, NULL, weights, image, tile);
 }
 
-NOINLINE void NAMED(multiply_some)(
+NOINLINE NONNULL void NAMED(multiply_some)(
     int outputs, Py_ssize_t depth, const int *rows, const REAL *weights, const REAL *image, REAL *tile)
 {
     NAMED(multiply_block)(outputs, depth, rows, NULL, weights, image, tile);
 }
 
-NOINLINE void NAMED(multiply_in_place)(
+NOINLINE NONNULL void NAMED(multiply_in_place)(
     int outputs, Py_ssize_t depth, const int *rows, const Py_ssize_t *places, const REAL *weights, const REAL *image,
     REAL *tile)
 {
@@ -191,7 +203,7 @@ INLINE void NAMED(add_some_list)(
 }
 
 /* The same for LIST_OUTPUTS outputs, or a half, a quarter, or an eighth of them. */
-NOINLINE void NAMED(add_list)(
+NOINLINE NONNULL void NAMED(add_list)(
     Py_ssize_t outputs, int count, const REAL *values, const unsigned char *channels, const REAL *weights,
     Py_ssize_t block_size, REAL *sums)
 {
@@ -208,7 +220,7 @@ NOINLINE void NAMED(add_list)(
 
 /* Sum of a[i] * b[i]: DOT_VECTORS vectors of partial sums, which are added up at the end, one after the other. */
 #define DOT_VECTORS 4
-NOINLINE REAL NAMED(dot)(Py_ssize_t count, const REAL *a, const REAL *b)
+NOINLINE NONNULL REAL NAMED(dot)(Py_ssize_t count, const REAL *a, const REAL *b)
 {
     REAL parts[DOT_VECTORS * LANES], total = 0;
     NAMED(vector) sum[DOT_VECTORS];
@@ -249,14 +261,6 @@ static inline int NAMED(any_column)(const REAL *row)
 #endif
 }
 
-/* Copy COLUMNS elements; both ends must be there in full. */
-static inline void NAMED(copy_columns)(REAL *to, const REAL *from)
-{
-    UNROLLED
-    for (int j = 0; j < TILE_VECTORS; j++)
-        VECTOR(to + j * LANES) = CONST_VECTOR(from + j * LANES);
-}
-
 /* to = from + offset, for COLUMNS elements. */
 static inline void NAMED(add_to_columns)(REAL *to, const REAL *from, REAL offset)
 {
@@ -266,12 +270,14 @@ static inline void NAMED(add_to_columns)(REAL *to, const REAL *from, REAL offset
 }
 
 /* to = from * factor, element by element, for COLUMNS elements. */
-NOINLINE void NAMED(multiply_columns)(REAL *to, const REAL *from, const REAL *factor)
+NOINLINE NONNULL void NAMED(multiply_columns)(REAL *to, const REAL *from, const REAL *factor)
 {
     UNROLLED
     for (int j = 0; j < TILE_VECTORS; j++)
         VECTOR(to + j * LANES) = CONST_VECTOR(from + j * LANES) * CONST_VECTOR(factor + j * LANES);
 }
+
+#include "packing.h"
 
 #undef LANES
 #undef COLUMNS

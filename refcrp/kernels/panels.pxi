@@ -6,20 +6,29 @@ cdef struct Task:
     Py_ssize_t groups, channels, height, width, source_size  # of the source; channels of one group
     Py_ssize_t outputs, target_width, target_size  # of the target; outputs of one group, width in pixels
     Py_ssize_t lanes, taps
-    Py_ssize_t first_y, first_x, stride_y, stride_x
+    Py_ssize_t step_y, step_x  # in the source, from a place to the next
+    Py_ssize_t first_y, first_x, stride_y, stride_x  # in the target
     Py_ssize_t rows, columns, pitch  # of the grid; from one row to the next
     Py_ssize_t depth, blocks, panels, panel_size, shares, chunks, factor_images
     Py_ssize_t longest_shift
     bint packs
+    bint fills_target  # place after place
     const unsigned char* list_channels
     const int* list_counts  # NULL if the source is an image
+
+
+cdef struct Tap:
+    # From a place to what it sees through this tap, and the places that see a pixel; the others see what is
+    # around the image, which is zero.
+    Py_ssize_t shift, first_u, end_u, first_v, end_v
 
 
 cdef struct Room:
     # Memory for one unit after the other.
     void* all
     void* numbers  # aligned to cache lines: tiles, then packed panels, or sums
-    Py_ssize_t* shifts  # from a place of the window to what each tap sees
+    Tap* taps
+    Tap all_taps  # the places that see the image through all of them
     Py_ssize_t* places
     int* rows
     int* kept
@@ -28,11 +37,12 @@ cdef struct Room:
 cdef bint prepare(const Task* task, Room* room, Py_ssize_t panels, size_t numbers) noexcept:
     # Whether there is the memory.
     cdef size_t integers = (panels + 1) * task.depth
+    cdef size_t rest = task.taps * sizeof(Tap) + task.depth * sizeof(Py_ssize_t) + integers * sizeof(int)
     numbers += 64 - numbers % 64
-    room.all = malloc(64 + numbers + (task.taps + task.depth) * sizeof(Py_ssize_t) + integers * sizeof(int))
+    room.all = malloc(64 + numbers + rest)
     room.numbers = <void*>((<size_t>room.all + 63) & ~<size_t>63)
-    room.shifts = <Py_ssize_t*>(<char*>room.numbers + numbers)
-    room.places = room.shifts + task.taps
+    room.taps = <Tap*>(<char*>room.numbers + numbers)
+    room.places = <Py_ssize_t*>(room.taps + task.taps)
     room.rows = <int*>(room.places + task.depth)
     room.kept = room.rows + task.depth
     return room.all != NULL
@@ -58,9 +68,9 @@ cdef inline Slab slab_at(const Task* task, Py_ssize_t piece, Py_ssize_t tap) noe
 
 
 cdef struct Run:
-    # Columns of a panel that lie side by side in the source, and a stride apart in the target: how many,
-    # and where they start.
-    Py_ssize_t column, length, start, target
+    # Columns of a panel that lie a step apart in the source, and a stride apart in the target: how many, the
+    # place of the first, and where they start.
+    Py_ssize_t column, length, u, v, start, target
 
 
 cdef struct Panel:
@@ -68,8 +78,10 @@ cdef struct Panel:
     Py_ssize_t depth  # how many rows are multiplied
     const int* rows  # of the weights, which belong to them; NULL for all
     bint is_packed
-    bint is_free  # whether a tile's full width can be read from the start of the last run on
+    Py_ssize_t lowest, highest  # where a row must begin, so that its runs can be read at a tile's full width
     Run run[MOST_COLUMNS]
+    Run in_target  # where the grid fills the target: all places, as they lie side by side there
+    Py_ssize_t starts[MOST_COLUMNS]  # of the runs in the source, as if all began with the first column
 
 
 cdef struct Part:
@@ -84,6 +96,7 @@ cdef void cut_into_runs(const Task* task, Py_ssize_t first, Py_ssize_t columns, 
     cdef Py_ssize_t place = first, u, v, length, pixel, lane, y, x
     cdef Run* run
     panel.start, panel.runs = first, 0
+    panel.in_target.column, panel.in_target.length, panel.in_target.target = 0, end - first, first
     while place < end:
         u, v = place // task.pitch, place % task.pitch
         if v >= task.columns:  # no place: the row is over
@@ -94,7 +107,8 @@ cdef void cut_into_runs(const Task* task, Py_ssize_t first, Py_ssize_t columns, 
         length = task.columns - v if task.stride_x == 1 or task.lanes == 1 else task.lanes - lane
         run = &panel.run[panel.runs]
         run.column, run.length = place - first, min(length, end - place)
-        run.start = u * task.width + v
+        run.u, run.v = u, v
+        run.start = u * task.step_y * task.width + v * task.step_x
         y, x = task.first_y + u * task.stride_y, task.first_x + pixel * task.stride_x
         run.target = (y * task.target_width + x) * task.lanes + lane
         panel.runs += 1
@@ -106,15 +120,18 @@ cdef Py_ssize_t list_rows(
 ) noexcept nogil:
     # The rows of a panel, one for each tap and active channel: which row of the weights belongs to each, and
     # where it starts, from the panel's start on.
-    cdef Py_ssize_t t, k, c, depth = 0
+    cdef Py_ssize_t t, k, place, depth = 0, plane = task.height * task.width
     for t in range(slab.taps):
+        place = slab.first_channel * plane + room.taps[slab.first_tap + t].shift
+        if active == NULL:
+            for k in range(slab.channels):  # as vectors
+                room.rows[depth + k], room.places[depth + k] = <int>(depth + k), place + k * plane
+            depth += slab.channels
+            continue
         for k in range(slab.channels):
-            c = slab.first_channel + k
-            if active != NULL and not active[c]:
-                continue
-            room.rows[depth] = <int>(t * slab.channels + k)
-            room.places[depth] = c * task.height * task.width + room.shifts[slab.first_tap + t]
-            depth += 1
+            if active[slab.first_channel + k]:
+                room.rows[depth], room.places[depth] = <int>(t * slab.channels + k), place + k * plane
+                depth += 1
     return depth
 
 
@@ -123,63 +140,6 @@ cdef bint is_readable(const Task* task, Py_ssize_t start, Py_ssize_t columns) no
     return start + (task.channels - 1) * task.height * task.width + task.longest_shift + columns <= (
         task.source_size
     )
-
-
-cdef void pack(
-    const Room* room, Panel* panel, const real* source, real* packed, int* kept
-) noexcept nogil:
-    # Copy the rows side by side; without those of zeros, which add nothing, where there are enough.
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), k, count = 0
-    cdef const Py_ssize_t* places = room.places
-    if not panel.is_free:
-        for k in range(panel.depth):
-            copy_exactly(panel, source + places[k], packed + k * columns)
-        return
-    if not is_sparse(panel, source, panel.depth, places):
-        for k in range(panel.depth):
-            copy_row(panel, source + places[k], packed + k * columns)
-        return
-    for k in range(panel.depth):
-        kept[count] = room.rows[k]
-        copy_row(panel, source + places[k], packed + count * columns)
-        count += not_zero(panel, source + places[k])  # and no branch: nobody can predict it
-    panel.depth, panel.rows = count, kept
-
-
-cdef inline bint is_sparse(
-    const Panel* panel, const real* source, Py_ssize_t depth, const Py_ssize_t* places,
-) noexcept nogil:
-    # Whether an eighth of the rows seems to be of zeros, from some of them.
-    cdef Py_ssize_t step = max(4, depth // 32), k, count = depth // step, zeros = 0
-    for k in range(count):
-        zeros += not any_column(source + places[k * step] + panel.run[0].start)
-    return 8 * zeros > count
-
-
-cdef inline void copy_row(const Panel* panel, const real* seen, real* row) noexcept nogil:
-    # A tile's full width of each run: what is too much, the next run or row writes over.
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), r
-    prefetch(seen + panel.run[0].start + AHEAD)  # for the next unit
-    copy_columns(row, seen + panel.run[0].start)
-    for r in range(1, panel.runs):
-        copy_columns(row + panel.run[r].column, seen + panel.run[r].start)
-
-
-cdef inline bint not_zero(const Panel* panel, const real* seen) noexcept nogil:
-    # Whether any element of the row is not zero; one of those that are copied too many may say so, too.
-    cdef Py_ssize_t r
-    cdef bint any = any_column(seen + panel.run[0].start)
-    for r in range(1, panel.runs):
-        any |= any_column(seen + panel.run[r].start)
-    return any
-
-
-cdef void copy_exactly(const Panel* panel, const real* seen, real* row) noexcept nogil:
-    # At the end of the source, where there is nothing more to read.
-    cdef Py_ssize_t r, j
-    for r in range(panel.runs):
-        for j in range(panel.run[r].length):
-            row[panel.run[r].column + j] = seen[panel.run[r].start + j]
 
 
 cdef void store(
@@ -204,6 +164,9 @@ cdef void store(
         for p in range(part.panels):
             panel = &part.panel[p]
             row = tiles + (p * part.blocks * TILE_ROWS + k) * columns
+            if task.fills_target:
+                store_run(task, &panel.in_target, row, offset, by, out)
+                continue
             for r in range(panel.runs):
                 store_run(task, &panel.run[r], row + panel.run[r].column, offset, by, out)
 

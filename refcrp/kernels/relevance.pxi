@@ -2,8 +2,6 @@
 
 from libc.string cimport memcpy
 
-from refcrp.kernels._window cimport Geometry, Span, as_geometry, inside
-
 
 def find_active(const real[:, :, :, ::1] R, unsigned char[:, ::1] active, Py_ssize_t first, Py_ssize_t end):
     """Tell which planes of `R` (n, c, places, lanes) hold more than zeros; images from `first` to `end`."""
@@ -19,6 +17,15 @@ def find_active(const real[:, :, :, ::1] R, unsigned char[:, ::1] active, Py_ssi
                 while p < size and plane[p] == 0:
                     p += 1
                 active[n, c] = p < size
+
+
+def count_filled(const real[:, :, :, :, ::1] images, Py_ssize_t step):
+    """Count what is not zero of every step-th number of `images`."""
+    cdef Py_ssize_t k, filled = 0, size = images.nbytes // sizeof(real)
+    cdef const real* number = &images[0, 0, 0, 0, 0]
+    for k in range(pieces(size, step)):
+        filled += number[k * step] != 0
+    return filled
 
 
 def stabilize(const real[::1] z, real epsilon, real[::1] away, Py_ssize_t first, Py_ssize_t end):

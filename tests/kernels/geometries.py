@@ -209,6 +209,12 @@ MANY_OUTPUTS = case((2, 2), (1, 1), (0, 0), (1, 1), 1, 3, 200, 1, (4, 4), np.flo
 # channels of two lists and a part, in groups
 MANY_CHANNELS = case((3, 3), (1, 1), (1, 1), (1, 1), 2, 150, 90, 1, (5, 18), np.float64)
 WIDE = case((3, 3), (1, 1), (1, 1), (1, 1), 1, 60, 41, 2, (6, 50), np.float32)  # panels inside a row
+# with strides, and so many outputs that panels are packed straight from the image; rows of many panels, and of a part
+STRIDED = case((3, 3), (2, 2), (1, 1), (1, 1), 1, 20, 70, 2, (9, 81), np.float32)
+STRIDED_MORE = case((3, 4), (3, 2), (1, 3), (1, 1), 2, 5, 80, 2, (10, 20), np.float64)
+# phases that fill the target, though not place after place
+NARROW = case((3, 1), (1, 2), (1, 0), (1, 1), 1, 70, 3, 2, (40, 1), np.float32)
+FLAT = case((1, 3), (2, 1), (0, 1), (1, 1), 1, 70, 3, 2, (1, 40), np.float32)
 FIXED = {
     "deep": DEEP,
     "deeper": DEEPER,
@@ -216,4 +222,8 @@ FIXED = {
     "lost": LOST,
     "many": MANY_OUTPUTS,
     "lists": MANY_CHANNELS,
+    "strided": STRIDED,
+    "strided more": STRIDED_MORE,
+    "narrow": NARROW,
+    "flat": FLAT,
 }

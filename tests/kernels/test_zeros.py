@@ -9,6 +9,7 @@ from geometries import (
     DEEPER,
     MANY_CHANNELS,
     MANY_OUTPUTS,
+    STRIDED,
     WIDE,
     always_lists,
     assert_near,
@@ -51,6 +52,8 @@ def sparse(c, keep, of):
 @example(WIDE, 0.97, "channels")
 @example(DEEP, 0.5, "channels")
 @example(DEEPER, 0.5, "rows")
+@example(STRIDED, 0.3, "channels")
+@example(STRIDED, 0.3, "rows")
 def test_rows_of_zeros_left_out_or_not(c, keep, of):
     """Packed, without rows of zeros, against read where it is, which leaves none out."""
     some = sparse(c, keep, of)
@@ -93,3 +96,17 @@ def test_images_that_are_zero_enough_are_listed(monkeypatch, keep, is_listed):
     c = sparse(case((3, 3), (1, 1), (1, 1), (1, 1), 1, 64, 64, 1, (32, 32), np.float32), keep, "pixels")
     c.layer().linear(c.x)
     assert bool(calls) == is_listed
+
+
+@needs_compiled
+def test_a_look_goes_through_the_whole_image(monkeypatch):
+    calls = []
+    monkeypatch.setattr(gather, "listed", lambda *a, f=gather.listed: calls.append(a) or f(*a))
+    c = case((3, 3), (1, 1), (1, 1), (1, 1), 1, 64, 64, 1, (32, 32), np.float32)
+    c.x[:, :8] = 0
+    c.layer().linear(c.x)
+    assert calls == []
+    c.x[:, 8:] = 0
+    c.x[:, :8] = 1
+    c.layer().linear(c.x)
+    assert len(calls) == 1

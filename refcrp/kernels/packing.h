@@ -1,0 +1,110 @@
+/* Rows of panels: COLUMNS elements each, of pixels side by side. Part of microkernel.h, for each element type. */
+
+/* A mask for COLUMNS elements: all bits of those from `first` to `end`, none of the others. */
+static inline void NAMED(make_mask)(REAL *mask, Py_ssize_t first, Py_ssize_t end)
+{
+    for (int j = 0; j < COLUMNS; j++) {
+        UNSIGNED bits = j >= first && j < end ? ~(UNSIGNED)0 : 0;
+        memcpy(mask + j, &bits, sizeof(bits));
+    }
+}
+
+#if HAS_VECTORS
+/* A vector of elements that lie `step` apart. */
+INLINE NAMED(bits) NAMED(apart)(Py_ssize_t step, const REAL *seen)
+{
+    REAL taken[LANES];
+    if (step == 1)
+        return (NAMED(bits))CONST_VECTOR(seen);
+#if HAS_SHUFFLE
+    if (step == 2) {
+        NAMED(bits) even;
+        UNROLLED
+        for (int i = 0; i < LANES; i++)
+            even[i] = i < LANES / 2 ? 2 * i : 2 * i + 1; /* the second vector begins early, to read no more */
+        return (NAMED(bits))__builtin_shuffle(CONST_VECTOR(seen), CONST_VECTOR(seen + LANES - 1), even);
+    }
+#endif
+    for (int i = 0; i < LANES; i++)
+        taken[i] = seen[i * step];
+    return (NAMED(bits))CONST_VECTOR(taken);
+}
+#endif
+
+/* Put a row together from some runs, each read as wide as the row: of each what its mask lets through. */
+INLINE void NAMED(put_row)(
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, const REAL *masks, const REAL *seen, REAL *row)
+{
+#if HAS_VECTORS
+    UNROLLED
+    for (int j = 0; j < COLUMNS; j += LANES) {
+        NAMED(bits) bits = NAMED(apart)(step, seen + starts[0] + j * step);
+        if (masks)
+            bits &= (NAMED(bits))CONST_VECTOR(masks + j);
+        for (Py_ssize_t r = 1; r < runs; r++)
+            bits |= NAMED(apart)(step, seen + starts[r] + j * step) &
+                    (NAMED(bits))CONST_VECTOR(masks + r * COLUMNS + j);
+        VECTOR(row + j) = (NAMED(vector))bits;
+    }
+#else
+    for (int j = 0; j < COLUMNS; j++) {
+        row[j] = masks ? 0 : seen[starts[0] + j * step];
+        for (Py_ssize_t r = 0; masks && r < runs; r++) {
+            UNSIGNED bits;
+            memcpy(&bits, masks + r * COLUMNS + j, sizeof(bits));
+            if (bits)
+                row[j] = seen[starts[r] + j * step];
+        }
+    }
+#endif
+}
+
+/* The rows of some taps, channel after channel through all of these, which see nearly the same pixels.
+
+   Row c of tap t is read from image + places[t, c] on, each run at its own start from there; the masks are those of all
+   runs of a tap. Without masks there is one run. */
+INLINE void NAMED(put_taps)(
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, Py_ssize_t taps, Py_ssize_t rows, const REAL *masks,
+    const REAL *image, const Py_ssize_t *places, REAL *packed)
+{
+    for (Py_ssize_t c = 0; c < rows; c++) {
+        prefetch(image + places[c] + starts[0] + 4 * COLUMNS); /* for the panels that come next */
+        for (Py_ssize_t t = 0; t < taps; t++)
+            NAMED(put_row)(step, runs, starts, masks ? masks + t * COLUMNS * COLUMNS : NULL,
+                           image + places[t * rows + c], packed + (t * rows + c) * COLUMNS);
+    }
+}
+
+NOINLINE void NAMED(pack_taps)(
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, Py_ssize_t taps, Py_ssize_t rows, const REAL *masks,
+    const REAL *image, const Py_ssize_t *places, REAL *packed)
+{
+    if (step == 1 && !masks)
+        NAMED(put_taps)(1, 1, starts, taps, rows, NULL, image, places, packed);
+    else if (step == 1 && runs == 1)
+        NAMED(put_taps)(1, 1, starts, taps, rows, masks, image, places, packed);
+    else if (step == 1 && runs == 2)
+        NAMED(put_taps)(1, 2, starts, taps, rows, masks, image, places, packed);
+    else if (step == 1)
+        NAMED(put_taps)(1, runs, starts, taps, rows, masks, image, places, packed);
+    else if (step == 2 && !masks)
+        NAMED(put_taps)(2, 1, starts, taps, rows, NULL, image, places, packed);
+    else if (step == 2)
+        NAMED(put_taps)(2, runs, starts, taps, rows, masks, image, places, packed);
+    else
+        NAMED(put_taps)(step, runs, starts, taps, rows, masks, image, places, packed);
+}
+
+/* Those rows of one tap that are not all zeros, and which these are; tells how many. */
+NOINLINE Py_ssize_t NAMED(pack_some)(
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, Py_ssize_t rows, const REAL *masks, const REAL *image,
+    const Py_ssize_t *places, const int *numbers, REAL *packed, int *kept)
+{
+    Py_ssize_t count = 0;
+    for (Py_ssize_t c = 0; c < rows; c++) {
+        NAMED(put_row)(step, runs, starts, masks, image + places[c], packed + count * COLUMNS);
+        kept[count] = numbers[c];
+        count += NAMED(any_column)(packed + count * COLUMNS); /* and no branch: nobody can predict it */
+    }
+    return count;
+}
