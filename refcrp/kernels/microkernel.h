@@ -239,6 +239,19 @@ NOINLINE NONNULL REAL NAMED(dot)(Py_ssize_t count, const REAL *a, const REAL *b)
 }
 #undef DOT_VECTORS
 
+#if HAS_VECTORS
+/* Whether any element is not zero; -0.0 is. */
+INLINE int NAMED(any_bit)(NAMED(bits) elements)
+{
+    NAMED(words) words = (NAMED(words))(elements << 1); /* without the signs */
+    unsigned long long any = 0;
+    UNROLLED
+    for (int i = 0; i < VECTOR_BYTES / 8; i++)
+        any |= words[i];
+    return any != 0;
+}
+#endif
+
 /* Whether any of COLUMNS elements is not zero; -0.0 is. */
 static inline int NAMED(any_column)(const REAL *row)
 {
@@ -247,12 +260,7 @@ static inline int NAMED(any_column)(const REAL *row)
     UNROLLED
     for (int j = 1; j < TILE_VECTORS; j++)
         either |= (NAMED(bits))CONST_VECTOR(row + j * LANES);
-    NAMED(words) words = (NAMED(words))(either << 1); /* without the signs */
-    unsigned long long any = 0;
-    UNROLLED
-    for (int i = 0; i < VECTOR_BYTES / 8; i++)
-        any |= words[i];
-    return any != 0;
+    return NAMED(any_bit)(either);
 #else
     for (int j = 0; j < COLUMNS; j++)
         if (row[j] != 0)

@@ -31,11 +31,13 @@ INLINE NAMED(bits) NAMED(apart)(Py_ssize_t step, const REAL *seen)
 }
 #endif
 
-/* Put a row together from some runs, each read as wide as the row: of each what its mask lets through. */
-INLINE void NAMED(put_row)(
+/* Put a row together from some runs, each read as wide as the row: of each what its mask lets through. Tells whether any
+   of it is not zero; -0.0 is. That is not read from the row again, which nobody could do before it is written. */
+INLINE int NAMED(put_row)(
     Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, const REAL *masks, const REAL *seen, REAL *row)
 {
 #if HAS_VECTORS
+    NAMED(bits) any = {0};
     UNROLLED
     for (int j = 0; j < COLUMNS; j += LANES) {
         NAMED(bits) bits = NAMED(apart)(step, seen + starts[0] + j * step);
@@ -45,8 +47,11 @@ INLINE void NAMED(put_row)(
             bits |= NAMED(apart)(step, seen + starts[r] + j * step) &
                     (NAMED(bits))CONST_VECTOR(masks + r * COLUMNS + j);
         VECTOR(row + j) = (NAMED(vector))bits;
+        any |= bits;
     }
+    return NAMED(any_bit)(any);
 #else
+    int any = 0;
     for (int j = 0; j < COLUMNS; j++) {
         row[j] = masks ? 0 : seen[starts[0] + j * step];
         for (Py_ssize_t r = 0; masks && r < runs; r++) {
@@ -55,7 +60,9 @@ INLINE void NAMED(put_row)(
             if (bits)
                 row[j] = seen[starts[r] + j * step];
         }
+        any |= row[j] != 0;
     }
+    return any;
 #endif
 }
 
@@ -95,16 +102,28 @@ NOINLINE void NAMED(pack_taps)(
         NAMED(put_taps)(step, runs, starts, taps, rows, masks, image, places, packed);
 }
 
-/* Those rows of one tap that are not all zeros, and which these are; tells how many. */
-NOINLINE Py_ssize_t NAMED(pack_some)(
+INLINE Py_ssize_t NAMED(put_some)(
     Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, Py_ssize_t rows, const REAL *masks, const REAL *image,
     const Py_ssize_t *places, const int *numbers, REAL *packed, int *kept)
 {
     Py_ssize_t count = 0;
     for (Py_ssize_t c = 0; c < rows; c++) {
-        NAMED(put_row)(step, runs, starts, masks, image + places[c], packed + count * COLUMNS);
+        prefetch(image + places[c] + starts[0] + 4 * COLUMNS); /* for the panels that come next */
         kept[count] = numbers[c];
-        count += NAMED(any_column)(packed + count * COLUMNS); /* and no branch: nobody can predict it */
+        /* And no branch: nobody can predict it. */
+        count += NAMED(put_row)(step, runs, starts, masks, image + places[c], packed + count * COLUMNS);
     }
     return count;
+}
+
+/* Those rows of one tap that are not all zeros, and which these are; tells how many. */
+NOINLINE Py_ssize_t NAMED(pack_some)(
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, Py_ssize_t rows, const REAL *masks, const REAL *image,
+    const Py_ssize_t *places, const int *numbers, REAL *packed, int *kept)
+{
+    if (step == 1 && !masks)
+        return NAMED(put_some)(1, 1, starts, rows, NULL, image, places, numbers, packed, kept);
+    if (step == 1)
+        return NAMED(put_some)(1, runs, starts, rows, masks, image, places, numbers, packed, kept);
+    return NAMED(put_some)(step, runs, starts, rows, masks, image, places, numbers, packed, kept);
 }
