@@ -262,7 +262,12 @@ cdef void multiply(
                 tile = tiles + (p * part.blocks + b) * tile_size
                 if target != NULL:
                     fetch_target(task, panel, outputs, target + b * TILE_ROWS * task.target_size * task.lanes)
-                if not panel.is_packed:
+                if task.packs and panel.in_target.length <= NARROW:
+                    multiply_narrow(
+                        panel.in_target.length, panel.depth, panel.rows, weight, packed + p * task.panel_size,
+                        tile,
+                    )
+                elif not panel.is_packed:
                     multiply_in_place(
                         outputs, panel.depth, room.rows, room.places, weight, source + panel.start, tile
                     )

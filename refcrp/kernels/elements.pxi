@@ -17,6 +17,7 @@ cdef extern from *:
     enum:
         TILE_ROWS
         AT_ONCE
+        NARROW
     Py_ssize_t tile_columns_float() noexcept nogil
     Py_ssize_t tile_columns_double() noexcept nogil
     void multiply_all_float(int, Py_ssize_t, const float*, const float*, float*) noexcept nogil
@@ -28,6 +29,10 @@ cdef extern from *:
         int, Py_ssize_t, const int*, const Py_ssize_t*, const float*, const float*, float*) noexcept nogil
     void multiply_in_place_double(
         int, Py_ssize_t, const int*, const Py_ssize_t*, const double*, const double*, double*) noexcept nogil
+    void multiply_narrow_float(
+        Py_ssize_t, Py_ssize_t, const int*, const float*, const float*, float*) noexcept nogil
+    void multiply_narrow_double(
+        Py_ssize_t, Py_ssize_t, const int*, const double*, const double*, double*) noexcept nogil
     Py_ssize_t list_outputs_float() noexcept nogil
     Py_ssize_t list_outputs_double() noexcept nogil
     void add_list_float(
@@ -118,6 +123,15 @@ cdef inline void multiply_in_place(
         multiply_in_place_float(outputs, depth, rows, places, weights, image, tile)
     else:
         multiply_in_place_double(outputs, depth, rows, places, weights, image, tile)
+
+
+cdef inline void multiply_narrow(
+    Py_ssize_t places, Py_ssize_t depth, const int* rows, const real* weights, const real* image, real* tile
+) noexcept nogil:
+    if real is float:
+        multiply_narrow_float(places, depth, rows, weights, image, tile)
+    else:
+        multiply_narrow_double(places, depth, rows, weights, image, tile)
 
 
 cdef inline void add_list(

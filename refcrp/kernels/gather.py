@@ -91,7 +91,7 @@ def cut(step: Pass, images: int, workers: int) -> tuple[int, int, Any]:
     phase, enough = step.phase, 1 if workers == 1 else UNITS * workers
     images_groups = images * phase.groups
     shares = min(step.panels, max(-(-step.panels // PANELS), -(-enough // images_groups)))
-    chunks = 1 if 2 * workers <= images_groups * shares else min(workers, -(-phase.outputs // 64))
+    chunks = 1 if 4 * workers <= images_groups * shares else min(workers, -(-phase.outputs // 64))
     return shares, chunks, simd.driver.Units(images_groups * shares * chunks, workers)
 
 

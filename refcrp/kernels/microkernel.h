@@ -37,6 +37,8 @@
 #define KEEP_ORDER
 #endif
 
+#define NARROW 4 /* places, that are multiplied one by one */
+
 #if HAS_VECTORS && !defined(__clang__)
 #define HAS_SHUFFLE 1
 #else
@@ -86,6 +88,7 @@ typedef REAL NAMED(vector);
 #endif
 #define COLUMNS (TILE_VECTORS * LANES)
 #define LIST_OUTPUTS (LIST_VECTORS * LANES)
+#define OUTPUT_VECTORS (TILE_ROWS / LANES)
 #define VECTOR(place) (*(NAMED(vector) *)(place))
 #define CONST_VECTOR(place) (*(const NAMED(vector) *)(place))
 
@@ -178,6 +181,46 @@ NOINLINE NONNULL void NAMED(multiply_in_place)(
     REAL *tile)
 {
     NAMED(multiply_block)(outputs, depth, rows, places, weights, image, tile);
+}
+
+/* The same for some outputs and so few places that most of a vector of places would be empty: the vectors are of outputs,
+   and each place has its own. The sums are the same, in the same order. */
+INLINE void NAMED(multiply_places)(
+    const int places_count, Py_ssize_t depth, const int *rows, const REAL *weights, const REAL *image, REAL *tile)
+{
+    NAMED(vector) sum[NARROW][OUTPUT_VECTORS];
+    REAL column[TILE_ROWS];
+    for (int p = 0; p < places_count; p++) {
+        for (int i = 0; i < TILE_ROWS; i++)
+            column[i] = tile[i * COLUMNS + p];
+        memcpy(sum[p], column, sizeof(column));
+    }
+    for (Py_ssize_t k = 0; k < depth; k++)
+        UNROLLED
+        for (int v = 0; v < OUTPUT_VECTORS; v++) {
+            NAMED(vector) weight = CONST_VECTOR(WEIGHT(k) + v * LANES);
+            UNROLLED
+            for (int p = 0; p < places_count; p++)
+                sum[p][v] += image[k * COLUMNS + p] * weight;
+        }
+    for (int p = 0; p < places_count; p++) {
+        memcpy(column, sum[p], sizeof(column));
+        for (int i = 0; i < TILE_ROWS; i++)
+            tile[i * COLUMNS + p] = column[i];
+    }
+}
+
+NOINLINE void NAMED(multiply_narrow)(
+    Py_ssize_t places, Py_ssize_t depth, const int *rows, const REAL *weights, const REAL *image, REAL *tile)
+{
+    if (places == 1)
+        NAMED(multiply_places)(1, depth, rows, weights, image, tile);
+    else if (places == 2)
+        NAMED(multiply_places)(2, depth, rows, weights, image, tile);
+    else if (places == 3)
+        NAMED(multiply_places)(3, depth, rows, weights, image, tile);
+    else
+        NAMED(multiply_places)(NARROW, depth, rows, weights, image, tile);
 }
 
 /* sums[o] += sum over k < count of values[k] * weights[channels[k], o]: what one pixel adds to some outputs.
@@ -290,6 +333,7 @@ NOINLINE NONNULL void NAMED(multiply_columns)(REAL *to, const REAL *from, const 
 #undef LANES
 #undef COLUMNS
 #undef LIST_OUTPUTS
+#undef OUTPUT_VECTORS
 #undef VECTOR
 #undef CONST_VECTOR
 #undef WEIGHT
