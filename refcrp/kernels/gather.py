@@ -20,6 +20,7 @@ __all__ = ["gather"]
 
 PANELS = 4  # of the image, packed together for all outputs
 UNITS = 8  # for each thread, so that one that is held up leaves the rest to the others
+FEW_PANELS = 4  # for each thread: with fewer, units of whole panels differ too much in how long they take
 A_MOUTHFUL = 2**14  # pixels that get their margin at a time
 
 SAMPLES = 100  # numbers of the images that are looked at
@@ -86,12 +87,13 @@ def cut(step: Pass, images: int, workers: int) -> tuple[int, int, Any]:
     """Cut a phase into units of work: how many shares of the panels, and chunks of the outputs.
 
     Several panels share what is fetched of the weights, unless that leaves too few units to the threads.
-    Outputs are cut where even so there are too few; each chunk packs its panels for itself.
+    Outputs are cut where there are too few panels; each chunk packs its panels for itself.
     """
-    phase, enough = step.phase, 1 if workers == 1 else UNITS * workers
-    images_groups = images * phase.groups
-    shares = min(step.panels, max(-(-step.panels // PANELS), -(-enough // images_groups)))
-    chunks = 1 if 4 * workers <= images_groups * shares else min(workers, -(-phase.outputs // 64))
+    phase, images_groups = step.phase, images * step.phase.groups
+    are_few = workers > 1 and images_groups * step.panels < FEW_PANELS * workers
+    chunks = min(2 * workers, -(-phase.outputs // 64)) if are_few else 1
+    enough = 1 if workers == 1 else 2 * workers if are_few else UNITS * workers
+    shares = min(step.panels, max(-(-step.panels // PANELS), -(-enough // (images_groups * chunks))))
     return shares, chunks, simd.driver.Units(images_groups * shares * chunks, workers)
 
 
