@@ -245,35 +245,32 @@ cdef void multiply(
     const Task* task, const Room* room, const Part* part, Py_ssize_t block_size, const real* source,
     const real* weights, real* tiles, const real* packed, const real* target,
 ) noexcept nogil:
-    # `target`: where the tiles will go, if this completes them.
+    # A block stays in a first-level cache while the panels pass by. `target`: where the tiles
+    # will go, if this completes them.
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), tile_size = TILE_ROWS * columns
-    cdef Py_ssize_t b, block, p, piece
+    cdef Py_ssize_t b, p
     cdef int outputs
     cdef const Panel* panel
     cdef const real* weight
     cdef real* tile
-    for piece in range(pieces(part.blocks, BLOCKS)):
-        block = piece * BLOCKS
+    for b in range(part.blocks):
+        outputs = <int>min(TILE_ROWS, task.outputs - (part.first_block + b) * TILE_ROWS)
+        weight = weights + (part.first_block + b) * block_size
         for p in range(part.panels):
             panel = &part.panel[p]
-            for b in range(block, min(block + BLOCKS, part.blocks)):
-                outputs = <int>min(TILE_ROWS, task.outputs - (part.first_block + b) * TILE_ROWS)
-                weight = weights + (part.first_block + b) * block_size
-                tile = tiles + (p * part.blocks + b) * tile_size
-                if target != NULL:
-                    fetch_target(task, panel, outputs, target + b * TILE_ROWS * task.target_size * task.lanes)
-                if task.packs and panel.in_target.length <= NARROW:
-                    multiply_narrow(
-                        panel.in_target.length, panel.depth, panel.rows, weight, packed + p * task.panel_size,
-                        tile,
-                    )
-                elif not panel.is_packed:
-                    multiply_in_place(
-                        outputs, panel.depth, room.rows, room.places, weight, source + panel.start, tile
-                    )
-                elif panel.rows != NULL:
-                    multiply_some(
-                        outputs, panel.depth, panel.rows, weight, packed + p * task.panel_size, tile
-                    )
-                else:
-                    multiply_all(outputs, panel.depth, weight, packed + p * task.panel_size, tile)
+            tile = tiles + (p * part.blocks + b) * tile_size
+            if target != NULL:
+                fetch_target(task, panel, outputs, target + b * TILE_ROWS * task.target_size * task.lanes)
+            if task.packs and panel.in_target.length <= NARROW:
+                multiply_narrow(
+                    panel.in_target.length, panel.depth, panel.rows, weight, packed + p * task.panel_size,
+                    tile,
+                )
+            elif not panel.is_packed:
+                multiply_in_place(
+                    outputs, panel.depth, room.rows, room.places, weight, source + panel.start, tile
+                )
+            elif panel.rows != NULL:
+                multiply_some(outputs, panel.depth, panel.rows, weight, packed + p * task.panel_size, tile)
+            else:
+                multiply_all(outputs, panel.depth, weight, packed + p * task.panel_size, tile)

@@ -81,7 +81,6 @@ cdef enum:
     TAPS = 4  # that are packed together
     CHANNELS = 64  # that are added up one tap after the other
     DEPTH = 192  # rows packed at a time: a panel is 12 KiB then, or 18, of a first-level cache of 32 or more
-    BLOCKS = 32  # of weights, multiplied with one panel after the other: they fit into a second-level cache
 
 
 cdef inline Py_ssize_t pieces(Py_ssize_t length, Py_ssize_t size) noexcept nogil:
