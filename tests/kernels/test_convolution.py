@@ -1,7 +1,6 @@
 """Convolutions with laid out weights: against their specification, and the same bits however they are cut."""
 
 import copy
-import itertools
 
 import numpy as np
 import pytest
@@ -32,7 +31,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from refcrp import kernels
-from refcrp.kernels import Convolution, StackedConvolution, reference, using_threads
+from refcrp.kernels import Convolution, reference, using_threads
 
 every_case = pytest.mark.parametrize("c", FIXED.values(), ids=FIXED)
 
@@ -299,26 +298,3 @@ def test_no_samples_and_no_conditions():
     assert layer.transpose(c.R[0, :0], image).shape == (0, *image)
     assert layer.redistribute(c.R[:, :0], c.z[:0], c.x[:0]).shape == (MANY, 0, *image)
     assert layer.redistribute(c.R[:0], c.z, c.x).shape == (0, *c.x.shape)
-
-
-@given(c=cases(), biases=st.sampled_from(["all", "none", "some"]))
-@example(DEEP, "some")
-@example(MANY_OUTPUTS, "all")
-def test_stacked_convolutions_compute_what_each_does(c, biases):
-    weights = c.weight, np.maximum(c.weight, 0), c.weight[::-1]
-    has_bias = {"all": (True, True, True), "none": (False, False, False), "some": (False, True, False)}[
-        biases
-    ]
-    each = [
-        Convolution(weight, c.bias * k if has else None, c.window, c.groups)
-        for k, (weight, has) in enumerate(zip(weights, has_bias, strict=True))
-    ]
-    stacked = StackedConvolution(tuple(each)).linear(c.x)
-    assert len(stacked) == 3
-    assert not any(np.shares_memory(a, b) for a, b in itertools.combinations(stacked, 2))
-    for z, layer in zip(stacked, each, strict=True):
-        expected = layer.linear(c.x)
-        if kernels.USE_COMPILED:
-            np.testing.assert_array_equal(z, expected)
-        else:  # a product of other matrices
-            np.testing.assert_allclose(z, expected, rtol=0, atol=1e-5 if z.itemsize == 4 else 1e-12)
