@@ -58,10 +58,11 @@ class Helpers:
     def begin(self, job: Job) -> None:
         """Let a thread begin with a job; RuntimeError while the interpreter shuts down."""
         with self.lock:
-            self.idle -= 1
-            if self.idle < 0 and self.count < self.most:
+            if self.idle <= 0 and self.count < self.most:
                 threading.Thread(target=self.serve, name=f"refcrp_{self.count}", daemon=True).start()
-                self.count, self.idle = self.count + 1, self.idle + 1
+                self.count += 1
+            else:
+                self.idle -= 1
         self.jobs.put(job)
 
     def serve(self) -> None:

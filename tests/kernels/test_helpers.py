@@ -4,6 +4,8 @@ import threading
 import time
 import weakref
 
+import pytest
+
 from refcrp.kernels import helpers
 from refcrp.kernels.helpers import Helpers, Job, helped_by
 
@@ -114,6 +116,25 @@ def test_a_thread_that_waits_keeps_nothing_of_its_last_job():
     job.outcome()
     del memory, job
     assert within_the_limit(lambda: reference() is None)
+
+
+def test_a_thread_that_could_not_be_started_is_not_counted(monkeypatch):
+    """Or else later jobs would start more threads than they need."""
+    threads = Helpers()
+
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            threads.begin(Job(lambda: None))
+    for _ in range(3):
+        job = Job(lambda: None)
+        threads.begin(job)
+        job.outcome()
+        assert within_the_limit(lambda: threads.idle == 1)
+    assert threads.count == 1
 
 
 def test_no_threads_can_be_started(monkeypatch):
