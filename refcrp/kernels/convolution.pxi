@@ -261,10 +261,9 @@ cdef void multiply(
             tile = tiles + (p * part.blocks + b) * tile_size
             if target != NULL:
                 fetch_target(task, panel, outputs, target + b * TILE_ROWS * task.target_size * task.lanes)
-            if task.packs and panel.in_target.length <= NARROW:
+            if task.packs and panel.places <= NARROW:
                 multiply_narrow(
-                    panel.in_target.length, panel.depth, panel.rows, weight, packed + p * task.panel_size,
-                    tile,
+                    panel.places, panel.depth, panel.rows, weight, packed + p * task.panel_size, tile
                 )
             elif not panel.is_packed:
                 multiply_in_place(

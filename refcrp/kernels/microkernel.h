@@ -186,11 +186,11 @@ NOINLINE NONNULL void NAMED(multiply_in_place)(
 /* The same for some outputs and so few places that most of a vector of places would be empty: the vectors are of outputs,
    and each place has its own. The sums are the same, in the same order. */
 INLINE void NAMED(multiply_places)(
-    const int places_count, Py_ssize_t depth, const int *rows, const REAL *weights, const REAL *image, REAL *tile)
+    const int count, Py_ssize_t depth, const int *rows, const REAL *weights, const REAL *image, REAL *tile)
 {
     NAMED(vector) sum[NARROW][OUTPUT_VECTORS];
     REAL column[TILE_ROWS];
-    for (int p = 0; p < places_count; p++) {
+    for (int p = 0; p < count; p++) {
         for (int i = 0; i < TILE_ROWS; i++)
             column[i] = tile[i * COLUMNS + p];
         memcpy(sum[p], column, sizeof(column));
@@ -200,10 +200,10 @@ INLINE void NAMED(multiply_places)(
         for (int v = 0; v < OUTPUT_VECTORS; v++) {
             NAMED(vector) weight = CONST_VECTOR(WEIGHT(k) + v * LANES);
             UNROLLED
-            for (int p = 0; p < places_count; p++)
+            for (int p = 0; p < count; p++)
                 sum[p][v] += image[k * COLUMNS + p] * weight;
         }
-    for (int p = 0; p < places_count; p++) {
+    for (int p = 0; p < count; p++) {
         memcpy(column, sum[p], sizeof(column));
         for (int i = 0; i < TILE_ROWS; i++)
             tile[i * COLUMNS + p] = column[i];

@@ -74,7 +74,7 @@ cdef struct Run:
 
 
 cdef struct Panel:
-    Py_ssize_t start, runs
+    Py_ssize_t start, runs, places
     Py_ssize_t depth  # how many rows are multiplied
     const int* rows  # of the weights, which belong to them; NULL for all
     bint is_packed
@@ -95,8 +95,8 @@ cdef void cut_into_runs(const Task* task, Py_ssize_t first, Py_ssize_t columns, 
     cdef Py_ssize_t end = min(first + columns, task.rows * task.pitch)
     cdef Py_ssize_t place = first, u, v, length, pixel, lane, y, x
     cdef Run* run
-    panel.start, panel.runs = first, 0
-    panel.in_target.column, panel.in_target.length, panel.in_target.target = 0, end - first, first
+    panel.start, panel.runs, panel.places = first, 0, end - first
+    panel.in_target.column, panel.in_target.length, panel.in_target.target = 0, panel.places, first
     while place < end:
         u, v = place // task.pitch, place % task.pitch
         if v >= task.columns:  # no place: the row is over
