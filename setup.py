@@ -28,7 +28,7 @@ def extension(name, arguments, *headers):
 def simd(name, *arguments):
     """Describe the driver of convolution for one instruction set."""
     parts = ("convolution", "elements", "lists", "packing", "panels", "products", "relevance", "units")
-    headers = ("microkernel.h", "packing.h", "cpu.h", "units.h", "_window.pxd")
+    headers = ("microkernel.h", "tile.h", "rows.h", "packing.h", "cpu.h", "units.h", "_window.pxd")
     return extension(name, FUSED + list(arguments), *(f"{part}.pxi" for part in parts), *headers)
 
 

@@ -26,11 +26,6 @@ def block_shape():
     return TILE_ROWS, CHANNELS, DEPTH
 
 
-def outputs_at_once():
-    """Give how many outputs the micro-kernel has registers for."""
-    return AT_ONCE
-
-
 def tile_shape(Py_ssize_t itemsize):
     """Give the rows and columns of the micro-kernel's tile for elements of `itemsize` bytes."""
     return TILE_ROWS, tile_columns_float() if itemsize == sizeof(float) else tile_columns_double()
@@ -90,7 +85,7 @@ def convolve(
     cdef const unsigned char* active_start = NULL if active is None else &active[0, 0]
     cdef Room room
     cdef size_t size = panels * (task.panel_size + blocks * TILE_ROWS * columns) * sizeof(real)
-    size += TAPS * columns * columns * sizeof(real)
+    size += MASKS * columns * sizeof(real)
     size += panels * columns * (list_outputs[real](<real*>NULL) * sizeof(real) + sizeof(Py_ssize_t))
     if not prepare(&task, &room, panels, size):
         raise MemoryError
@@ -164,25 +159,27 @@ cdef void convolve_unit(
     Py_ssize_t unit, const Task* task, const Room* room, const real* source, const real* weights,
     const real* bias, const real* factor, const unsigned char* active, real* target,
 ) noexcept nogil:
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), tile_size = TILE_ROWS * columns, p
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), p
     # unit = ((image * groups + group) * shares + share) * chunks + chunk
     cdef Py_ssize_t chunk = unit % task.chunks, share = unit // task.chunks % task.shares
     cdef Py_ssize_t image_group = unit // task.chunks // task.shares
     cdef Py_ssize_t image = image_group // task.groups, group = image_group % task.groups
     cdef Py_ssize_t plane = task.height * task.width, offset = image_group * task.channels * plane
-    cdef Py_ssize_t first_panel = task.panels * share // task.shares, output
+    cdef Py_ssize_t first_panel = task.panels * share // task.shares
     cdef Part part
-    cdef real* tiles = <real*>room.numbers
+    cdef real* tiles = <real*>room.numbers + MASKS * columns
     cdef real* rest
     part.panels = task.panels * (share + 1) // task.shares - first_panel
     part.first_block = task.blocks * chunk // task.chunks
     part.blocks = task.blocks * (chunk + 1) // task.chunks - part.first_block
-    weights += group * task.blocks * TILE_ROWS * task.channels * task.taps
+    set_results(task, &part, image, group, bias, factor, target)
+    rest = tiles + part.blocks * part.panels * TILE_ROWS * columns
     for p in range(part.panels):
         cut_into_runs(task, (first_panel + p) * columns, columns, &part.panel[p])
         bound_reading(task, offset, columns, &part.panel[p])
         part.panel[p].is_packed = task.packs or not is_readable(task, offset + part.panel[p].start, columns)
-    rest = tiles + part.blocks * part.panels * tile_size
+        part.panel[p].packed, part.panel[p].kept = rest + p * task.panel_size, room.kept + p * task.depth
+    weights += group * task.blocks * TILE_ROWS * task.channels * task.taps
     if task.list_counts != NULL:
         offset = image_group * pieces(task.channels, CHANNELS) * plane
         add_lists(
@@ -191,85 +188,76 @@ cdef void convolve_unit(
         )
     else:
         active = NULL if active == NULL else active + image_group * task.channels
-        output = image_group * task.outputs + part.first_block * TILE_ROWS
-        add_panels(
-            task, room, &part, source + offset, active, weights, tiles, rest,
-            target + output * task.target_size * task.lanes,
-        )
-    store(task, &part, tiles, image, group, bias, factor, target)
+        add_panels(task, room, &part, source + offset, active, weights, tiles)
+    store(task, &part, tiles)
 
 
 cdef void add_panels(
     const Task* task, const Room* room, Part* part, const real* source, const unsigned char* active,
-    const real* weights, real* tiles, real* packed, const real* target,
+    const real* weights, real* tiles,
 ) noexcept nogil:
-    # Some channels at a time; of these, as many taps as a panel has room for. `target`: where tiles will go.
-    cdef Py_ssize_t piece, tap, depth, p
+    # Some channels at a time; of these, as many taps as a panel has room for.
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), piece, tap, depth, p
     cdef Slab slab
     cdef Panel* panel
-    cdef bint is_last
-    memset(tiles, 0, (packed - tiles) * sizeof(real))  # the panels come right behind
+    cdef Sums sums
+    cdef bint is_first = True, is_last
     for piece in range(pieces(task.channels, CHANNELS)):
         tap = 0
         while tap < task.taps:
             slab = slab_at(task, piece, tap)
+            is_last = tap + slab.taps == task.taps and slab.first_channel + slab.channels == task.channels
             depth = list_rows(task, room, active, &slab)
             for p in range(part.panels):
                 panel = &part.panel[p]
                 panel.depth, panel.rows = depth, room.rows if depth < slab.rows else NULL
+                panel.is_begun = False
                 if panel.is_packed:
-                    pack(
-                        task, room, &slab, panel, source, packed + p * task.panel_size,
-                        packed + part.panels * task.panel_size, room.kept + p * task.depth,
+                    sums = as_sums(
+                        task, part, panel, 0, is_first, is_last, tiles + p * part.blocks * TILE_ROWS * columns
                     )
+                    pack(
+                        task, room, &slab, panel, source, outputs_of(task, part, 0),
+                        weights + part.first_block * slab.rows * TILE_ROWS, &sums,
+                    )
+            multiply(task, room, part, &slab, source, weights, is_first, is_last, tiles)
+            is_first = False
             tap += slab.taps
-            is_last = tap == task.taps and slab.first_channel + slab.channels == task.channels
-            multiply(
-                task, room, part, slab.rows * TILE_ROWS, source, weights, tiles, packed,
-                target if is_last else NULL,
-            )
             weights += task.blocks * slab.rows * TILE_ROWS
 
 
-cdef inline void fetch_target(
-    const Task* task, const Panel* panel, int outputs, const real* target
-) noexcept nogil:
-    # Ask for the lines that a tile will be written to, which are far apart.
-    cdef int k
-    if panel.runs:
-        for k in range(outputs):
-            prefetch_to_write(target + k * task.target_size * task.lanes + panel.run[0].target)
-
-
 cdef void multiply(
-    const Task* task, const Room* room, const Part* part, Py_ssize_t block_size, const real* source,
-    const real* weights, real* tiles, const real* packed, const real* target,
+    const Task* task, const Room* room, const Part* part, const Slab* slab, const real* source,
+    const real* weights, bint is_first, bint is_last, real* tiles,
 ) noexcept nogil:
-    # A block stays in a first-level cache while the panels pass by. `target`: where the tiles
-    # will go, if this completes them.
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), tile_size = TILE_ROWS * columns
-    cdef Py_ssize_t b, p
-    cdef int outputs
+    # A block stays in a first-level cache while the panels pass by.
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), b, p
     cdef const Panel* panel
-    cdef const real* weight
-    cdef real* tile
+    cdef Sums sums
     for b in range(part.blocks):
-        outputs = <int>min(TILE_ROWS, task.outputs - (part.first_block + b) * TILE_ROWS)
-        weight = weights + (part.first_block + b) * block_size
         for p in range(part.panels):
             panel = &part.panel[p]
-            tile = tiles + (p * part.blocks + b) * tile_size
-            if target != NULL:
-                fetch_target(task, panel, outputs, target + b * TILE_ROWS * task.target_size * task.lanes)
-            if task.packs and panel.places <= NARROW:
-                multiply_narrow(
-                    panel.places, panel.depth, panel.rows, weight, packed + p * task.panel_size, tile
+            if b > 0 or not panel.is_begun:
+                sums = as_sums(
+                    task, part, panel, b, is_first, is_last,
+                    tiles + (p * part.blocks + b) * TILE_ROWS * columns,
                 )
-            elif not panel.is_packed:
-                multiply_in_place(
-                    outputs, panel.depth, room.rows, room.places, weight, source + panel.start, tile
+                multiply_panel(
+                    task, room, panel, source, outputs_of(task, part, b),
+                    weights + (part.first_block + b) * slab.rows * TILE_ROWS, &sums,
                 )
-            elif panel.rows != NULL:
-                multiply_some(outputs, panel.depth, panel.rows, weight, packed + p * task.panel_size, tile)
-            else:
-                multiply_all(outputs, panel.depth, weight, packed + p * task.panel_size, tile)
+
+
+cdef inline void multiply_panel(
+    const Task* task, const Room* room, const Panel* panel, const real* source, int outputs,
+    const real* weight, const Sums* sums,
+) noexcept nogil:
+    cdef const real* packed = <const real*>panel.packed
+    if not panel.is_packed:
+        multiply_in_place(outputs, panel.depth, room.rows, room.places, weight, source + panel.start, sums)
+    elif panel.is_narrow:
+        multiply_narrow(panel.places, panel.depth, panel.rows, weight, packed, sums)
+    elif panel.rows != NULL:
+        multiply_some(outputs, panel.depth, panel.rows, weight, packed, sums)
+    else:
+        multiply_all(outputs, panel.depth, weight, packed, sums)

@@ -16,23 +16,31 @@ cdef extern from *:
     """
     enum:
         TILE_ROWS
-        AT_ONCE
         NARROW
+    ctypedef struct Sums:
+        const void* start
+        void* end
+        Py_ssize_t start_step, end_step
+        const void* bias
+        const void* factor
     Py_ssize_t tile_columns_float() noexcept nogil
     Py_ssize_t tile_columns_double() noexcept nogil
-    void multiply_all_float(int, Py_ssize_t, const float*, const float*, float*) noexcept nogil
-    void multiply_all_double(int, Py_ssize_t, const double*, const double*, double*) noexcept nogil
-    void multiply_some_float(int, Py_ssize_t, const int*, const float*, const float*, float*) noexcept nogil
+    void multiply_all_float(int, Py_ssize_t, const float*, const float*, const Sums*) noexcept nogil
+    void multiply_all_double(int, Py_ssize_t, const double*, const double*, const Sums*) noexcept nogil
+    void multiply_some_float(
+        int, Py_ssize_t, const int*, const float*, const float*, const Sums*) noexcept nogil
     void multiply_some_double(
-        int, Py_ssize_t, const int*, const double*, const double*, double*) noexcept nogil
+        int, Py_ssize_t, const int*, const double*, const double*, const Sums*) noexcept nogil
     void multiply_in_place_float(
-        int, Py_ssize_t, const int*, const Py_ssize_t*, const float*, const float*, float*) noexcept nogil
+        int, Py_ssize_t, const int*, const Py_ssize_t*, const float*, const float*, const Sums*
+    ) noexcept nogil
     void multiply_in_place_double(
-        int, Py_ssize_t, const int*, const Py_ssize_t*, const double*, const double*, double*) noexcept nogil
+        int, Py_ssize_t, const int*, const Py_ssize_t*, const double*, const double*, const Sums*
+    ) noexcept nogil
     void multiply_narrow_float(
-        Py_ssize_t, Py_ssize_t, const int*, const float*, const float*, float*) noexcept nogil
+        Py_ssize_t, Py_ssize_t, const int*, const float*, const float*, const Sums*) noexcept nogil
     void multiply_narrow_double(
-        Py_ssize_t, Py_ssize_t, const int*, const double*, const double*, double*) noexcept nogil
+        Py_ssize_t, Py_ssize_t, const int*, const double*, const double*, const Sums*) noexcept nogil
     Py_ssize_t list_outputs_float() noexcept nogil
     Py_ssize_t list_outputs_double() noexcept nogil
     void add_list_float(
@@ -50,6 +58,12 @@ cdef extern from *:
     void pack_taps_double(
         Py_ssize_t, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, Py_ssize_t, const double*, const double*,
         const Py_ssize_t*, double*) noexcept nogil
+    void pack_and_multiply_float(
+        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, Py_ssize_t, const float*, const float*,
+        const Py_ssize_t*, const float*, float*, const Sums*) noexcept nogil
+    void pack_and_multiply_double(
+        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, Py_ssize_t, const double*, const double*,
+        const Py_ssize_t*, const double*, double*, const Sums*) noexcept nogil
     Py_ssize_t pack_some_float(
         Py_ssize_t, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, const float*, const float*, const Py_ssize_t*,
         const int*, float*, int*) noexcept nogil
@@ -57,7 +71,6 @@ cdef extern from *:
         Py_ssize_t, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, const double*, const double*,
         const Py_ssize_t*, const int*, double*, int*) noexcept nogil
     void prefetch(const void*) noexcept nogil
-    void prefetch_to_write(const void*) noexcept nogil
     void add_to_columns_float(float*, const float*, float) noexcept nogil
     void add_to_columns_double(double*, const double*, double) noexcept nogil
     void multiply_columns_float(float*, const float*, const float*) noexcept nogil
@@ -78,7 +91,7 @@ cdef enum:
     MOST_PANELS = 8  # in a unit
     LISTED = 64  # pixels whose channels are listed at a time
     GRAIN = 16  # outputs of a dense layer at a time
-    TAPS = 4  # that are packed together
+    MASKS = 64  # of a panel at a time, for each of its runs and some taps
     CHANNELS = 64  # that are added up one tap after the other
     DEPTH = 192  # rows packed at a time: a panel is 12 KiB then, or 18, of a first-level cache of 32 or more
 
@@ -97,40 +110,41 @@ cdef inline Py_ssize_t list_outputs(const real* array) noexcept nogil:
 
 
 cdef inline void multiply_all(
-    int outputs, Py_ssize_t depth, const real* weights, const real* image, real* tile
+    int outputs, Py_ssize_t depth, const real* weights, const real* image, const Sums* sums
 ) noexcept nogil:
     if real is float:
-        multiply_all_float(outputs, depth, weights, image, tile)
+        multiply_all_float(outputs, depth, weights, image, sums)
     else:
-        multiply_all_double(outputs, depth, weights, image, tile)
+        multiply_all_double(outputs, depth, weights, image, sums)
 
 
 cdef inline void multiply_some(
-    int outputs, Py_ssize_t depth, const int* rows, const real* weights, const real* image, real* tile
+    int outputs, Py_ssize_t depth, const int* rows, const real* weights, const real* image, const Sums* sums
 ) noexcept nogil:
     if real is float:
-        multiply_some_float(outputs, depth, rows, weights, image, tile)
+        multiply_some_float(outputs, depth, rows, weights, image, sums)
     else:
-        multiply_some_double(outputs, depth, rows, weights, image, tile)
+        multiply_some_double(outputs, depth, rows, weights, image, sums)
 
 
 cdef inline void multiply_in_place(
     int outputs, Py_ssize_t depth, const int* rows, const Py_ssize_t* places, const real* weights,
-    const real* image, real* tile,
+    const real* image, const Sums* sums,
 ) noexcept nogil:
     if real is float:
-        multiply_in_place_float(outputs, depth, rows, places, weights, image, tile)
+        multiply_in_place_float(outputs, depth, rows, places, weights, image, sums)
     else:
-        multiply_in_place_double(outputs, depth, rows, places, weights, image, tile)
+        multiply_in_place_double(outputs, depth, rows, places, weights, image, sums)
 
 
 cdef inline void multiply_narrow(
-    Py_ssize_t places, Py_ssize_t depth, const int* rows, const real* weights, const real* image, real* tile
+    Py_ssize_t places, Py_ssize_t depth, const int* rows, const real* weights, const real* image,
+    const Sums* sums,
 ) noexcept nogil:
     if real is float:
-        multiply_narrow_float(places, depth, rows, weights, image, tile)
+        multiply_narrow_float(places, depth, rows, weights, image, sums)
     else:
-        multiply_narrow_double(places, depth, rows, weights, image, tile)
+        multiply_narrow_double(places, depth, rows, weights, image, sums)
 
 
 cdef inline void add_list(
@@ -165,6 +179,17 @@ cdef inline void pack_taps(
         pack_taps_float(step, runs, starts, taps, rows, masks, image, places, packed)
     else:
         pack_taps_double(step, runs, starts, taps, rows, masks, image, places, packed)
+
+
+cdef inline void pack_and_multiply(
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t* starts, Py_ssize_t taps, Py_ssize_t rows,
+    const real* masks, const real* image, const Py_ssize_t* places, const real* weights, real* packed,
+    const Sums* sums,
+) noexcept nogil:
+    if real is float:
+        pack_and_multiply_float(step, runs, starts, taps, rows, masks, image, places, weights, packed, sums)
+    else:
+        pack_and_multiply_double(step, runs, starts, taps, rows, masks, image, places, weights, packed, sums)
 
 
 cdef inline Py_ssize_t pack_some(

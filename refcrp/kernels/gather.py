@@ -66,14 +66,14 @@ def gather(
     else:
         source = Source(images, gathering.margin)
     convolve = simd.loops(images.dtype).convolve
-    steps = [(step.phase, step.offsets, step.packs, *cut(step, len(images), count)) for step in plan.passes]
+    steps = [(step.phase, step.packs, *cut(step, len(images), count)) for step in plan.passes]
 
     def work() -> None:
         if source.make is not None:
             source.make()
-        for phase, offsets, packs, shares, chunks, units in steps:
+        for phase, packs, shares, chunks, units in steps:
             convolve(
-                source.numbers, source.channels, source.counts, phase.weights, offsets, bias, factor,
+                source.numbers, source.channels, source.counts, phase.weights, phase.offsets, bias, factor,
                 active, target, source.lack, phase.step, phase.first, phase.stride, phase.groups, packs,
                 shares, chunks, units,
             )  # fmt: skip
@@ -112,9 +112,7 @@ def with_margin(
     units = simd.driver.Units(-(-images.shape[0] * images.shape[1] // grain), workers)
 
     def spread() -> None:
-        simd.loops(images.dtype).spread(
-            *arrays, gathering.margin, gathering.split, gathering.parts, grain, units
-        )
+        simd.loops(images.dtype).spread(*arrays, gathering.margin, grain, units)
         units.wait()
 
     return Source(source, (0, 0), spread)
@@ -122,7 +120,7 @@ def with_margin(
 
 def is_sparse(gathering: Gathering, plan: Plan, images: Array) -> bool:
     """Tell whether so many numbers of `images` are zero that they are better listed; numbers are the same."""
-    if plan.operations < WORTH_A_LOOK or images.shape[-1] > 1 or gathering.split != (1, 1):
+    if plan.operations < WORTH_A_LOOK or images.shape[-1] > 1:
         return False
     phase, size = gathering.phases[0], simd.driver.block_shape()[1]
     channels = images.shape[1] // phase.groups

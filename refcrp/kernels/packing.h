@@ -3,10 +3,21 @@
 /* A mask for COLUMNS elements: all bits of those from `first` to `end`, none of the others. */
 static inline void NAMED(make_mask)(REAL *mask, Py_ssize_t first, Py_ssize_t end)
 {
+#if HAS_VECTORS
+    const NAMED(bits) none = {0}, from = none + (UNSIGNED)first, to = none + (UNSIGNED)end;
+    UNROLLED
+    for (int j = 0; j < COLUMNS; j += LANES) {
+        NAMED(bits) number;
+        for (int i = 0; i < LANES; i++)
+            number[i] = (UNSIGNED)(j + i);
+        VECTOR(mask + j) = (NAMED(vector))((number >= from) & (number < to));
+    }
+#else
     for (int j = 0; j < COLUMNS; j++) {
         UNSIGNED bits = j >= first && j < end ? ~(UNSIGNED)0 : 0;
         memcpy(mask + j, &bits, sizeof(bits));
     }
+#endif
 }
 
 #if HAS_VECTORS
@@ -31,39 +42,46 @@ INLINE NAMED(bits) NAMED(apart)(Py_ssize_t step, const REAL *seen)
 }
 #endif
 
-/* Put a row together from some runs, each read as wide as the row: of each what its mask lets through. Tells whether any
-   of it is not zero; -0.0 is. That is not read from the row again, which nobody could do before it is written. */
-INLINE int NAMED(put_row)(
-    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, const REAL *masks, const REAL *seen, REAL *row)
+/* A row put together from some runs, each read as wide as the row: of each what its mask lets through. */
+INLINE void NAMED(see_row)(
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, const REAL *masks, const REAL *seen,
+    NAMED(vector) *pixel)
 {
 #if HAS_VECTORS
-    NAMED(bits) any = {0};
     UNROLLED
-    for (int j = 0; j < COLUMNS; j += LANES) {
-        NAMED(bits) bits = NAMED(apart)(step, seen + starts[0] + j * step);
+    for (int j = 0; j < TILE_VECTORS; j++) {
+        NAMED(bits) bits = NAMED(apart)(step, seen + starts[0] + j * LANES * step);
         if (masks)
-            bits &= (NAMED(bits))CONST_VECTOR(masks + j);
+            bits &= (NAMED(bits))CONST_VECTOR(masks + j * LANES);
         for (Py_ssize_t r = 1; r < runs; r++)
-            bits |= NAMED(apart)(step, seen + starts[r] + j * step) &
-                    (NAMED(bits))CONST_VECTOR(masks + r * COLUMNS + j);
-        VECTOR(row + j) = (NAMED(vector))bits;
-        any |= bits;
+            bits |= NAMED(apart)(step, seen + starts[r] + j * LANES * step) &
+                    (NAMED(bits))CONST_VECTOR(masks + r * COLUMNS + j * LANES);
+        pixel[j] = (NAMED(vector))bits;
     }
-    return NAMED(any_bit)(any);
 #else
-    int any = 0;
     for (int j = 0; j < COLUMNS; j++) {
-        row[j] = masks ? 0 : seen[starts[0] + j * step];
+        pixel[j] = masks ? 0 : seen[starts[0] + j * step];
         for (Py_ssize_t r = 0; masks && r < runs; r++) {
             UNSIGNED bits;
             memcpy(&bits, masks + r * COLUMNS + j, sizeof(bits));
             if (bits)
-                row[j] = seen[starts[r] + j * step];
+                pixel[j] = seen[starts[r] + j * step];
         }
-        any |= row[j] != 0;
     }
-    return any;
 #endif
+}
+
+/* Write a row. Tells whether any of it is not zero; -0.0 is. That is not read from the row again, which nobody could do
+   before it is written. */
+INLINE int NAMED(put_row)(
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, const REAL *masks, const REAL *seen, REAL *row)
+{
+    NAMED(vector) pixel[TILE_VECTORS];
+    NAMED(see_row)(step, runs, starts, masks, seen, pixel);
+    UNROLLED
+    for (int j = 0; j < TILE_VECTORS; j++)
+        VECTOR(row + j * LANES) = pixel[j];
+    return NAMED(any_of)(pixel);
 }
 
 /* The rows of some taps, channel after channel through all of these, which see nearly the same pixels.
@@ -77,7 +95,7 @@ INLINE void NAMED(put_taps)(
     for (Py_ssize_t c = 0; c < rows; c++) {
         prefetch(image + places[c] + starts[0] + 4 * COLUMNS); /* for the panels that come next */
         for (Py_ssize_t t = 0; t < taps; t++)
-            NAMED(put_row)(step, runs, starts, masks ? masks + t * COLUMNS * COLUMNS : NULL,
+            NAMED(put_row)(step, runs, starts, masks ? masks + t * runs * COLUMNS : NULL,
                            image + places[t * rows + c], packed + (t * rows + c) * COLUMNS);
     }
 }
@@ -100,6 +118,51 @@ NOINLINE void NAMED(pack_taps)(
         NAMED(put_taps)(2, runs, starts, taps, rows, masks, image, places, packed);
     else
         NAMED(put_taps)(step, runs, starts, taps, rows, masks, image, places, packed);
+}
+
+/* Put a panel together and multiply it with AT_ONCE outputs of a block on the way: while these products take all the time,
+   loading and storing cost nothing. Arguments are those of put_taps, but rows are put one tap after the other, in the order
+   in which they are added up. */
+INLINE void NAMED(put_and_multiply)(
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, Py_ssize_t taps, Py_ssize_t rows, const REAL *masks,
+    const REAL *image, const Py_ssize_t *places, const REAL *weights, REAL *packed, const Sums *sums)
+{
+    NAMED(vector) sum[AT_ONCE][TILE_VECTORS], pixel[TILE_VECTORS];
+    NAMED(start_sums)(AT_ONCE, sums, sum);
+    for (Py_ssize_t t = 0; t < taps; t++) {
+        for (Py_ssize_t c = 0; c < rows; c++, places++, weights += TILE_ROWS, packed += COLUMNS) {
+            prefetch(image + *places + starts[0] + 4 * COLUMNS); /* for the panels that come next */
+            NAMED(see_row)(step, runs, starts, masks, image + *places, pixel);
+            UNROLLED
+            for (int j = 0; j < TILE_VECTORS; j++)
+                VECTOR(packed + j * LANES) = pixel[j];
+            NAMED(add_product)(AT_ONCE, sum, weights, pixel);
+        }
+        if (masks)
+            masks += runs * COLUMNS;
+    }
+    NAMED(end_sums)(AT_ONCE, sums, sum);
+}
+
+/* The same, and the other outputs of the block. */
+NOINLINE void NAMED(pack_and_multiply)(
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, Py_ssize_t taps, Py_ssize_t rows, const REAL *masks,
+    const REAL *image, const Py_ssize_t *places, const REAL *weights, REAL *packed, const Sums *sums)
+{
+    if (step == 1 && !masks)
+        NAMED(put_and_multiply)(1, 1, starts, taps, rows, NULL, image, places, weights, packed, sums);
+    else if (step == 1 && runs == 1)
+        NAMED(put_and_multiply)(1, 1, starts, taps, rows, masks, image, places, weights, packed, sums);
+    else if (step == 1)
+        NAMED(put_and_multiply)(1, runs, starts, taps, rows, masks, image, places, weights, packed, sums);
+    else if (step == 2 && !masks)
+        NAMED(put_and_multiply)(2, 1, starts, taps, rows, NULL, image, places, weights, packed, sums);
+    else if (step == 2)
+        NAMED(put_and_multiply)(2, runs, starts, taps, rows, masks, image, places, weights, packed, sums);
+    else
+        NAMED(put_and_multiply)(step, runs, starts, taps, rows, masks, image, places, weights, packed, sums);
+    NAMED(multiply_block)(
+        TILE_ROWS - AT_ONCE, taps * rows, NULL, NULL, weights + AT_ONCE, packed, NAMED(sums_behind)(AT_ONCE, *sums));
 }
 
 INLINE Py_ssize_t NAMED(put_some)(

@@ -7,61 +7,59 @@ cdef void bound_reading(
     # Each run is read at the width of a panel. `offset`: where the image begins in the source, outside of
     # which nothing may be read.
     cdef Py_ssize_t reach = (columns - 1) * task.step_x + 1, r
-    panel.lowest = -offset
-    panel.highest = task.source_size - offset - reach if panel.runs else panel.lowest - 1  # nothing may be
+    cdef Py_ssize_t first = task.source_size, last = -task.source_size
     for r in range(panel.runs):
         panel.starts[r] = panel.run[r].start - panel.run[r].column * task.step_x
-        panel.lowest = max(panel.lowest, -offset - panel.starts[r])
-        panel.highest = min(panel.highest, task.source_size - offset - reach - panel.starts[r])
+        first, last = min(first, panel.starts[r]), max(last, panel.starts[r])
+    panel.lowest = -offset - first
+    panel.highest = task.source_size - offset - reach - last
+    if panel.runs == 0:
+        panel.highest = panel.lowest - 1  # nothing may be read
 
 
 cdef void pack(
-    const Task* task, const Room* room, const Slab* slab, Panel* panel, const real* source, real* packed,
-    real* masks, int* kept,
+    const Task* task, const Room* room, const Slab* slab, Panel* panel, const real* source, int outputs,
+    const real* weight, const Sums* sums,
 ) noexcept nogil:
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), rows = panel.depth // slab.taps
-    cdef Py_ssize_t first = 0, at_once, some, t
-    cdef const Tap* taps = room.taps + slab.first_tap
-    cdef const Py_ssize_t* places = room.places  # of each tap in ascending order
-    cdef bint is_free = True, is_whole = is_inside(&room.all_taps, panel)
-    for t in range(slab.taps if rows else 0):
-        is_free &= panel.lowest <= places[t * rows] and places[t * rows + rows - 1] <= panel.highest
-    if is_free and is_sparse(task, room, panel, source, packed, kept):
-        leave_out_zeros(task, room, slab, panel, source, packed, masks, kept)
+    # And multiply by the first block, if that can be done on the way.
+    cdef Py_ssize_t rows = panel.depth // slab.taps, t, columns = tile_columns[real](<real*>NULL)
+    cdef bint is_whole = is_inside(&room.all_taps, panel)
+    cdef bint is_free = panel.lowest <= slab.lowest and slab.highest <= panel.highest
+    cdef real* packed = <real*>panel.packed
+    cdef real* masks = NULL if is_whole else <real*>room.numbers
+    if is_free and is_sparse(task, room, panel, source, packed, panel.kept):
+        leave_out_zeros(task, room, slab, panel, source)
         return
-    at_once = 1 if not is_free else slab.taps if is_whole else TAPS
-    while first < slab.taps:
-        some = min(at_once, slab.taps - first)
-        for t in range(0 if is_whole else some):
-            make_masks(taps + first + t, panel, masks + t * columns * columns)
-        if is_free:
-            pack_taps(
-                task.step_x, panel.runs, panel.starts, some, rows, NULL if is_whole else masks, source,
-                places, packed,
-            )
-        else:
-            pack_at_ends(
-                task, panel, taps + first, rows, NULL if is_whole else masks, source, places, packed
-            )
-        first, places, packed = first + some, places + some * rows, packed + some * rows * columns
+    if not is_free or (masks != NULL and panel.runs * slab.taps > MASKS):
+        pack_tap_by_tap(task, room, slab, panel, source)
+        return
+    for t in range(0 if is_whole else slab.taps):
+        make_masks(&room.taps[slab.first_tap + t], panel, masks + t * panel.runs * columns)
+    panel.is_begun = outputs == TILE_ROWS and panel.rows == NULL and not panel.is_narrow
+    if panel.is_begun:
+        pack_and_multiply(
+            task.step_x, panel.runs, panel.starts, slab.taps, rows, masks, source, room.places, weight,
+            packed, sums,
+        )
+    else:
+        pack_taps(
+            task.step_x, panel.runs, panel.starts, slab.taps, rows, masks, source, room.places, packed
+        )
 
 
 cdef void leave_out_zeros(
-    const Task* task, const Room* room, const Slab* slab, Panel* panel, const real* source, real* packed,
-    real* masks, int* kept,
+    const Task* task, const Room* room, const Slab* slab, Panel* panel, const real* source
 ) noexcept nogil:
     # Pack without rows of zeros, which add nothing.
     cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), rows = panel.depth // slab.taps, t, count = 0
-    cdef bint is_whole
+    cdef real* packed = <real*>panel.packed
     for t in range(slab.taps):
-        is_whole = is_inside(&room.taps[slab.first_tap + t], panel)
-        if not is_whole:
-            make_masks(&room.taps[slab.first_tap + t], panel, masks)
         count += pack_some(
-            task.step_x, panel.runs, panel.starts, rows, NULL if is_whole else masks, source,
-            room.places + t * rows, room.rows + t * rows, packed + count * columns, kept + count,
+            task.step_x, panel.runs, panel.starts, rows,
+            masks_of(&room.taps[slab.first_tap + t], panel, <real*>room.numbers), source,
+            room.places + t * rows, room.rows + t * rows, packed + count * columns, panel.kept + count,
         )
-    panel.depth, panel.rows = count, kept
+    panel.depth, panel.rows = count, panel.kept
 
 
 cdef inline bint is_sparse(
@@ -93,6 +91,14 @@ cdef inline void make_masks(const Tap* tap, const Panel* panel, real* masks) noe
         make_mask(masks + r * columns, seen.first, seen.end)
 
 
+cdef inline real* masks_of(const Tap* tap, const Panel* panel, real* masks) noexcept nogil:
+    # Those of one tap, or NULL if there is no need for any.
+    if is_inside(tap, panel):
+        return NULL
+    make_masks(tap, panel, masks)
+    return masks
+
+
 cdef inline Span seen_columns(const Tap* tap, const Run* run) noexcept nogil:
     cdef Span seen
     cdef Py_ssize_t length = run.length if tap.first_u <= run.u < tap.end_u else 0
@@ -101,23 +107,29 @@ cdef inline Span seen_columns(const Tap* tap, const Run* run) noexcept nogil:
     return seen
 
 
-cdef void pack_at_ends(
-    const Task* task, const Panel* panel, const Tap* tap, Py_ssize_t rows, const real* masks,
-    const real* source, const Py_ssize_t* places, real* packed,
+cdef void pack_tap_by_tap(
+    const Task* task, const Room* room, const Slab* slab, const Panel* panel, const real* source
 ) noexcept nogil:
-    # The rows of one tap, some of which are too near to an end of the source: these element by element.
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), first = 0, end = rows, k
-    while first < rows and places[first] < panel.lowest:
-        first += 1
-    while end > first and places[end - 1] > panel.highest:
-        end -= 1
-    for k in range(rows):
-        if not first <= k < end:
-            copy_exactly(task, panel, tap, source + places[k], packed + k * columns)
-    pack_taps(
-        task.step_x, panel.runs, panel.starts, 1, end - first, masks, source, places + first,
-        packed + first * columns,
-    )
+    # Some rows may be too near to an end of the source: these element by element.
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), rows = panel.depth // slab.taps
+    cdef Py_ssize_t first, end, t, k
+    cdef const Py_ssize_t* places = room.places
+    cdef const Tap* tap = room.taps + slab.first_tap
+    cdef real* packed = <real*>panel.packed
+    for t in range(slab.taps):
+        first, end = 0, rows
+        while first < rows and places[first] < panel.lowest:
+            first += 1
+        while end > first and places[end - 1] > panel.highest:
+            end -= 1
+        for k in range(rows):
+            if not first <= k < end:
+                copy_exactly(task, panel, tap, source + places[k], packed + k * columns)
+        pack_taps(
+            task.step_x, panel.runs, panel.starts, 1, end - first,
+            masks_of(tap, panel, <real*>room.numbers), source, places + first, packed + first * columns,
+        )
+        tap, places, packed = tap + 1, places + rows, packed + rows * columns
 
 
 cdef void copy_exactly(

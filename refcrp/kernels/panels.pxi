@@ -26,7 +26,7 @@ cdef struct Tap:
 cdef struct Room:
     # Memory for one unit after the other.
     void* all
-    void* numbers  # aligned to cache lines: tiles, then packed panels, or sums
+    void* numbers  # aligned to cache lines: masks, tiles, then packed panels, or sums
     Tap* taps
     Tap all_taps  # the places that see the image through all of them
     Py_ssize_t* places
@@ -55,6 +55,7 @@ cdef void release(const Room* room) noexcept nogil:
 cdef struct Slab:
     # Some channels and some taps, whose weights lie together: a row for each tap and channel.
     Py_ssize_t first_channel, channels, first_tap, taps, rows
+    Py_ssize_t lowest, highest  # where its rows start in the image, for the place (0, 0)
 
 
 cdef inline Slab slab_at(const Task* task, Py_ssize_t piece, Py_ssize_t tap) noexcept nogil:
@@ -75,9 +76,14 @@ cdef struct Run:
 
 cdef struct Panel:
     Py_ssize_t start, runs, places
+    Py_ssize_t together  # where the places lie in the target, if side by side and a whole tile; or -1
     Py_ssize_t depth  # how many rows are multiplied
     const int* rows  # of the weights, which belong to them; NULL for all
     bint is_packed
+    bint is_narrow  # has so few places that most of a tile would be empty
+    bint is_begun  # was multiplied by the first block as it was packed
+    void* packed  # memory for its rows
+    int* kept  # and for which these are
     Py_ssize_t lowest, highest  # where a row must begin, so that its runs can be read at a tile's full width
     Run run[MOST_COLUMNS]
     Run in_target  # where the grid fills the target: all places, as they lie side by side there
@@ -85,8 +91,11 @@ cdef struct Panel:
 
 
 cdef struct Part:
-    # What a unit is to do.
+    # What a unit is to do: some panels, and some blocks of outputs, with which bias, factor and target begin.
     Py_ssize_t panels, first_block, blocks
+    const void* bias
+    const void* factor
+    void* target
     Panel panel[MOST_PANELS]
 
 
@@ -113,16 +122,24 @@ cdef void cut_into_runs(const Task* task, Py_ssize_t first, Py_ssize_t columns, 
         run.target = (y * task.target_width + x) * task.lanes + lane
         panel.runs += 1
         place += run.length
+    panel.is_narrow, panel.together = panel.places <= min(NARROW, columns - 1), -1
+    if panel.places == columns and task.fills_target:
+        panel.together = first
+    elif panel.runs == 1 and panel.run[0].length == columns and (task.stride_x == 1 or task.lanes > 1):
+        panel.together = panel.run[0].target
 
 
 cdef Py_ssize_t list_rows(
-    const Task* task, const Room* room, const unsigned char* active, const Slab* slab
+    const Task* task, const Room* room, const unsigned char* active, Slab* slab
 ) noexcept nogil:
     # The rows of a panel, one for each tap and active channel: which row of the weights belongs to each, and
     # where it starts, from the panel's start on.
     cdef Py_ssize_t t, k, place, depth = 0, plane = task.height * task.width
+    slab.lowest, slab.highest = task.source_size, -task.source_size
     for t in range(slab.taps):
         place = slab.first_channel * plane + room.taps[slab.first_tap + t].shift
+        slab.lowest = min(slab.lowest, place)
+        slab.highest = max(slab.highest, place + (slab.channels - 1) * plane)
         if active == NULL:
             for k in range(slab.channels):  # as vectors
                 room.rows[depth + k], room.places[depth + k] = <int>(depth + k), place + k * plane
@@ -142,33 +159,83 @@ cdef bint is_readable(const Task* task, Py_ssize_t start, Py_ssize_t columns) no
     )
 
 
-cdef void store(
-    const Task* task, const Part* part, const real* tiles, Py_ssize_t image, Py_ssize_t group,
-    const real* bias, const real* factor, real* target,
+cdef void set_results(
+    const Task* task, Part* part, Py_ssize_t image, Py_ssize_t group, const real* bias, const real* factor,
+    real* target,
 ) noexcept nogil:
-    # Output after output, since those of one lie side by side in memory; plus the bias, or times the factor.
-    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), outputs = task.groups * task.outputs
-    cdef Py_ssize_t k, output, p, r
-    cdef Py_ssize_t end = min(task.outputs, (part.first_block + part.blocks) * TILE_ROWS)
-    cdef const Panel* panel
-    cdef const real* row
-    cdef const real* by = NULL
-    cdef real* out
-    cdef real offset
-    for k in range(end - part.first_block * TILE_ROWS):
-        output = group * task.outputs + part.first_block * TILE_ROWS + k
-        offset = 0 if bias == NULL else bias[output]
-        out = target + (image * outputs + output) * task.target_size * task.lanes
-        if factor != NULL:
-            by = factor + (image % task.factor_images * outputs + output) * task.target_size
+    # Where the results of a part go, and what is added or multiplied before.
+    cdef Py_ssize_t outputs = task.groups * task.outputs
+    cdef Py_ssize_t first = group * task.outputs + part.first_block * TILE_ROWS
+    part.bias, part.factor = NULL, NULL
+    part.target = target + (image * outputs + first) * task.target_size * task.lanes
+    if bias != NULL:
+        part.bias = bias + first
+    if factor != NULL:
+        part.factor = factor + (image % task.factor_images * outputs + first) * task.target_size
+
+
+cdef inline int outputs_of(const Task* task, const Part* part, Py_ssize_t block) noexcept nogil:
+    # How many outputs a block of a part has.
+    return <int>min(TILE_ROWS, task.outputs - (part.first_block + block) * TILE_ROWS)
+
+
+cdef inline bint is_whole(const Task* task, const Part* part, const Panel* panel, int outputs) noexcept nogil:
+    # Whether a tile goes to the target as it is. Outputs are multiplied in fours.
+    if task.list_counts != NULL or (part.factor != NULL and task.lanes > 1):
+        return False
+    return panel.together >= 0 and outputs % 4 == 0
+
+
+cdef inline Sums as_sums(
+    const Task* task, const Part* part, const Panel* panel, Py_ssize_t block, bint is_first, bint is_last,
+    real* tile,
+) noexcept nogil:
+    # Those of a tile, from zero on if nothing was added up before, and into the target if nothing will be.
+    cdef Py_ssize_t first = block * TILE_ROWS
+    cdef Sums sums
+    sums.start, sums.end, sums.bias, sums.factor = NULL if is_first else tile, tile, NULL, NULL
+    sums.start_step = sums.end_step = tile_columns[real](<real*>NULL)
+    if is_last and is_whole(task, part, panel, outputs_of(task, part, block)):
+        sums.end = <real*>part.target + first * task.target_size * task.lanes + panel.together
+        sums.end_step = task.target_size * task.lanes
+        if part.bias != NULL:
+            sums.bias = <const real*>part.bias + first
+        if part.factor != NULL:
+            sums.factor = <const real*>part.factor + first * task.target_size + panel.together
+    return sums
+
+
+cdef void store(const Task* task, const Part* part, const real* tiles) noexcept nogil:
+    # The tiles that are not in the target yet.
+    cdef Py_ssize_t columns = tile_columns[real](<real*>NULL), b, p, k
+    cdef int outputs
+    for b in range(part.blocks):
+        outputs = outputs_of(task, part, b)
         for p in range(part.panels):
-            panel = &part.panel[p]
-            row = tiles + (p * part.blocks * TILE_ROWS + k) * columns
-            if task.fills_target:
-                store_run(task, &panel.in_target, row, offset, by, out)
+            if is_whole(task, part, &part.panel[p], outputs):
                 continue
-            for r in range(panel.runs):
-                store_run(task, &panel.run[r], row + panel.run[r].column, offset, by, out)
+            for k in range(outputs):
+                store_row(
+                    task, part, &part.panel[p], b * TILE_ROWS + k,
+                    tiles + ((p * part.blocks + b) * TILE_ROWS + k) * columns,
+                )
+
+
+cdef inline void store_row(
+    const Task* task, const Part* part, const Panel* panel, Py_ssize_t output, const real* row
+) noexcept nogil:
+    # Plus the bias, or times the factor.
+    cdef real offset = 0 if part.bias == NULL else (<const real*>part.bias)[output]
+    cdef const real* factor = NULL
+    cdef real* out = <real*>part.target + output * task.target_size * task.lanes
+    cdef Py_ssize_t r
+    if part.factor != NULL:
+        factor = <const real*>part.factor + output * task.target_size
+    if task.fills_target:
+        store_run(task, &panel.in_target, row, offset, factor, out)
+        return
+    for r in range(panel.runs):
+        store_run(task, &panel.run[r], row + panel.run[r].column, offset, factor, out)
 
 
 cdef inline void store_run(

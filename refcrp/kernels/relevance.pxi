@@ -38,95 +38,45 @@ def stabilize(const real[::1] z, real epsilon, real[::1] away, Py_ssize_t first,
 
 def spread(
     const real[:, :, :, ::1] planes, const real[:, :, ::1] denominator, const unsigned char[::1] active,
-    real[:, :, :, ::1] target, tuple margin, tuple split, const int[::1] parts, Py_ssize_t grain, Units units,
+    real[:, :, :, ::1] target, tuple margin, Py_ssize_t grain, Units units,
 ):
     """Put planes into larger ones of zeros, divided; those that are active.
-
-    The pixel (y, x), moved by the margin, goes to the part of the target that holds those with the same
-    remainders modulo `split`.
 
     Parameters
     ----------
     planes : (m, h, w, lanes) array
     denominator : (n, h, w) array or None
-        That of plane m is the one of m modulo n. Only where ``split == (1, 1)``.
+        That of plane m is the one of m modulo n.
     active : (m,) array or None
-    target : (m, parts height, width, lanes) array
-    margin, split : (int, int)
-    parts : (split[0] split[1],) array
-        Which part of the target holds those of each remainder; -1 where nobody looks at them.
+    target : (m, height, width, lanes) array
+    margin : (int, int)
+        Where the pixel (0, 0) goes.
     grain : int
         So many planes are a unit.
     units : Units
     """
-    cdef Spreading task
-    cdef Py_ssize_t own, unit, m, height = planes.shape[1], count = 0
-    cdef const real* z = NULL
-    task.top, task.left = margin
-    task.split_y, task.split_x = split
-    task.lanes, task.width = planes.shape[3], planes.shape[2]
-    task.parts, task.target_width = &parts[0], target.shape[2]
-    for unit in range(parts.shape[0]):
-        count += parts[unit] >= 0
-    task.part_height = target.shape[1] // count
+    cdef Py_ssize_t own, unit, m, y, top = margin[0], left = margin[1], width = planes.shape[2]
+    cdef Py_ssize_t lanes = planes.shape[3]
     with nogil:
         own = units.join()
         unit = units.take(own)
         while unit >= 0:
             for m in range(unit * grain, min((unit + 1) * grain, planes.shape[0])):
-                if active is None or active[m]:
-                    target[m] = 0
-                    if denominator is not None:
-                        z = &denominator[m % denominator.shape[0], 0, 0]
-                    spread_plane(&task, &planes[m, 0, 0, 0], z, height, &target[m, 0, 0, 0])
+                if active is not None and not active[m]:
+                    continue
+                target[m] = 0
+                for y in range(planes.shape[1]):
+                    if denominator is None:
+                        memcpy(
+                            &target[m, top + y, left, 0], &planes[m, y, 0, 0], width * lanes * sizeof(real)
+                        )
+                    else:
+                        divide(
+                            &planes[m, y, 0, 0], &denominator[m % denominator.shape[0], y, 0], width, lanes,
+                            &target[m, top + y, left, 0],
+                        )
             units.finish()
             unit = units.take(own)
-
-
-cdef struct Spreading:
-    Py_ssize_t top, left, split_y, split_x, lanes, width, target_width, part_height
-    const int* parts
-
-
-cdef void spread_plane(
-    const Spreading* task, const real* pixels, const real* denominator, Py_ssize_t height, real* target
-) noexcept nogil:
-    cdef Py_ssize_t y, remainder, part, row, lanes = task.lanes
-    cdef real* to
-    for y in range(height):
-        row = (task.top + y) // task.split_y
-        for remainder in range(task.split_x):
-            part = task.parts[(task.top + y) % task.split_y * task.split_x + remainder]
-            if part < 0:
-                continue
-            to = target + (part * task.part_height + row) * task.target_width * lanes
-            if denominator != NULL:
-                divide(pixels, denominator, task.width, lanes, to + task.left * lanes)
-            elif task.split_x == 1:
-                memcpy(to + task.left * lanes, pixels, task.width * lanes * sizeof(real))
-            else:
-                copy_every(task, pixels, remainder, to)
-        pixels += task.width * lanes
-        if denominator != NULL:
-            denominator += task.width
-
-
-cdef inline void copy_every(
-    const Spreading* task, const real* pixels, Py_ssize_t remainder, real* to
-) noexcept nogil:
-    # The pixels x with (left + x) % split == remainder, side by side.
-    cdef Py_ssize_t split = task.split_x, lanes = task.lanes, lane, k
-    cdef Py_ssize_t x = (remainder - task.left % split + split) % split
-    cdef Py_ssize_t count = (task.width - x + split - 1) // split
-    to += (task.left + x) // split * lanes
-    pixels += x * lanes
-    if lanes == 1 and split == 2:  # so that the compiler makes it vectors
-        for k in range(count):
-            to[k] = pixels[2 * k]
-        return
-    for k in range(count):
-        for lane in range(lanes):
-            to[k * lanes + lane] = pixels[k * split * lanes + lane]
 
 
 cdef inline void divide(

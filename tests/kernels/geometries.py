@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from hypothesis import example
 from hypothesis import strategies as st
 
 from refcrp import kernels
@@ -215,6 +216,10 @@ STRIDED_MORE = case((3, 4), (3, 2), (1, 3), (1, 1), 2, 5, 80, 2, (10, 20), np.fl
 # phases that fill the target, though not place after place
 NARROW = case((3, 1), (1, 2), (1, 0), (1, 1), 1, 70, 3, 2, (40, 1), np.float32)
 FLAT = case((1, 3), (2, 1), (0, 1), (1, 1), 1, 70, 3, 2, (1, 40), np.float32)
+# a panel of as few places as are multiplied one by one, and none is missing where a tile has four columns
+FOUR_PLACES = case((1, 1), (1, 1), (0, 0), (1, 1), 1, 20, 3, 2, (2, 4), np.float64)
+# with more runs and taps in a panel than there is room for masks
+MANY_RUNS = case((5, 5), (1, 1), (2, 2), (1, 1), 1, 3, 20, 3, (9, 3), np.float32)
 FIXED = {
     "deep": DEEP,
     "deeper": DEEPER,
@@ -226,4 +231,13 @@ FIXED = {
     "strided more": STRIDED_MORE,
     "narrow": NARROW,
     "flat": FLAT,
+    "four places": FOUR_PLACES,
+    "many runs": MANY_RUNS,
 }
+
+
+def fixed_too(test):
+    """Let hypothesis begin with the fixed cases."""
+    for c in FIXED.values():
+        test = example(c)(test)
+    return test

@@ -8,20 +8,16 @@ from geometries import (
     DEEP,
     DEEPER,
     FIXED,
-    FLAT,
     LOST,
     MANY,
     MANY_OUTPUTS,
-    NARROW,
-    ONE_PIXEL,
-    STRIDED,
-    STRIDED_MORE,
     assert_near,
     assert_same_bits,
     case,
     cases,
     conditions_last,
     expected_relevance,
+    fixed_too,
     kernels_allocate,
     needs_compiled,
     set_constant,
@@ -41,15 +37,7 @@ every_case = pytest.mark.parametrize("c", FIXED.values(), ids=FIXED)
 
 @needs_compiled
 @given(c=cases())
-@example(DEEP)
-@example(DEEPER)
-@example(ONE_PIXEL)
-@example(LOST)
-@example(MANY_OUTPUTS)
-@example(STRIDED)
-@example(STRIDED_MORE)
-@example(NARROW)
-@example(FLAT)
+@fixed_too
 def test_agrees_with_the_specification(c):
     layer, weight, image = c.layer(), np.abs(c.weight), c.x.shape[1:]
     settings = c.window, c.groups
@@ -163,21 +151,12 @@ def test_a_condition_alone_and_a_sample_alone(c):
 
 @needs_compiled
 @given(c=cases())
-@example(DEEP)
-@example(DEEPER)
-@example(MANY_OUTPUTS)
-@example(STRIDED)
-@example(STRIDED_MORE)
-@example(NARROW)
-@example(FLAT)
+@fixed_too
 def test_packed_or_read_where_it_is(c):
     expected = c.results()
-    outputs = len(c.weight) // c.groups
     with pytest.MonkeyPatch.context() as monkeypatch:
-        # All are packed, none is; with neither many outputs nor few, large images get a margin, small ones do not.
-        for few, fits in (0, 0), (10**6, 0), (outputs, 0), (outputs, 10**6):
+        for few in 0, 10**6:
             set_constant(monkeypatch, "FEW_OUTPUTS", few)
-            set_constant(monkeypatch, "FITS_A_CACHE", fits)
             assert_same_bits(c.results(), expected)
 
 

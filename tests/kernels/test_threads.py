@@ -176,9 +176,7 @@ def test_units_are_shared_out(planes, grain, ranges, callers):
 
     def work(_):
         meeting.wait(LIMIT)
-        simd.loops(images.dtype).spread(
-            images, None, None, target, (1, 1), (1, 1), np.zeros(1, np.intc), grain, units
-        )
+        simd.loops(images.dtype).spread(images, None, None, target, (1, 1), grain, units)
         units.wait()
         return target.copy()
 
