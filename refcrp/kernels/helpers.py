@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from queue import SimpleQueue
 
@@ -47,30 +48,39 @@ class Job:
 
 
 class Helpers:
-    """Threads of this process, started as they are needed."""
+    """Threads of this process, started as they are needed.
+
+    A thread is free again as soon as those who asked for it say so, which is before it has come to the end of
+    its job: the next job then waits for it for a moment, which takes less than to wake up another thread.
+    """
 
     def __init__(self) -> None:
         self.jobs: SimpleQueue[Job] = SimpleQueue()
         self.lock = threading.Lock()
-        self.count, self.idle = 0, 0
+        self.count, self.free = 0, 0
         self.most = max(MOST, os.cpu_count() or 1)
 
     def begin(self, job: Job) -> None:
         """Let a thread begin with a job; RuntimeError while the interpreter shuts down."""
         with self.lock:
-            if self.idle <= 0 and self.count < self.most:
+            if self.free <= 0 and self.count < self.most:
                 threading.Thread(target=self.serve, name=f"refcrp_{self.count}", daemon=True).start()
                 self.count += 1
             else:
-                self.idle -= 1
+                self.free -= 1
         self.jobs.put(job)
+
+    def dismiss(self, jobs: list[Job]) -> None:
+        """Withdraw jobs, or say of those that have begun that their work is done."""
+        for job in jobs:
+            job.withdraw()
+        with self.lock:
+            self.free += len(jobs)
 
     def serve(self) -> None:
         """Do one job after the other."""
         while True:
             self.jobs.get().run()  # and keep no name for it: it holds arrays
-            with self.lock:
-                self.idle += 1
 
 
 @lru_cache(maxsize=1)
@@ -79,12 +89,21 @@ def helpers_of(process: int) -> Helpers:
     return Helpers()
 
 
-def helped_by(work: Callable[[], None], count: int) -> list[Job]:
-    """Let `count` threads begin with some work; none while the interpreter shuts down."""
-    jobs = [Job(work) for _ in range(count)]
+@contextmanager
+def helped_by(work: Callable[[], None], count: int) -> Iterator[list[Job]]:
+    """Let `count` threads begin with some work; none while the interpreter shuts down.
+
+    Inside, the caller does its part, and all of the work must be done at the end.
+    """
+    helpers, jobs = helpers_of(os.getpid()), []
     try:
-        for job in jobs:
-            helpers_of(os.getpid()).begin(job)
+        for _ in range(count):
+            job = Job(work)
+            helpers.begin(job)
+            jobs.append(job)
     except RuntimeError:
         pass
-    return jobs
+    try:
+        yield jobs
+    finally:
+        helpers.dismiss(jobs)

@@ -69,16 +69,17 @@ def together(work: Callable[[], None], count: int) -> None:
     The others are not waited for: one that comes late must find nothing left to do. Unless this one fails:
     then they may still be at work, on memory that the next call would use.
     """
-    jobs = helped_by(work, count - 1)
-    try:
+    if count <= 1:
         work()
-    except BaseException:
-        for job in jobs:
-            if not job.withdraw():
-                job.outcome()
-        raise
-    for job in jobs:
-        job.withdraw()
+        return
+    with helped_by(work, count - 1) as jobs:
+        try:
+            work()
+        except BaseException:
+            for job in jobs:
+                if not job.withdraw():
+                    job.outcome()
+            raise
 
 
 def in_units(kernel: Callable[[int, int], None], units: int, operations: float) -> None:
@@ -94,10 +95,10 @@ def in_units(kernel: Callable[[int, int], None], units: int, operations: float) 
         while (piece := next(ticket)) < pieces:
             kernel(units * piece // pieces, units * (piece + 1) // pieces)
 
-    jobs = helped_by(work, count - 1)
-    try:
-        work()
-    finally:
-        errors = [job.outcome() for job in jobs if not job.withdraw()]  # and wait for all
+    with helped_by(work, count - 1) as jobs:
+        try:
+            work()
+        finally:
+            errors = [job.outcome() for job in jobs if not job.withdraw()]  # and wait for all
     for error in filter(None, errors):
         raise error

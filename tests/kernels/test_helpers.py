@@ -26,10 +26,10 @@ def within_the_limit(is_so):
 
 def test_a_job_is_done_by_another_thread():
     seen = []
-    (job,) = helped_by(lambda: seen.append(threading.get_ident()), 1)
-    assert within_the_limit(lambda: seen)
-    assert not job.withdraw()  # somebody has begun
-    assert job.outcome() is None
+    with helped_by(lambda: seen.append(threading.get_ident()), 1) as (job,):
+        assert within_the_limit(lambda: seen)
+        assert not job.withdraw()  # somebody has begun
+        assert job.outcome() is None
     assert len(seen) == 1
     assert seen != [threading.get_ident()]
 
@@ -59,26 +59,47 @@ def test_the_outcome_is_waited_for():
         begun.set()
         assert may_end.wait(LIMIT)
 
-    (job,) = helped_by(work, 1)
-    assert begun.wait(LIMIT)
-    waiting = threading.Thread(target=job.outcome)
-    waiting.start()
-    waiting.join(0.05)
-    assert waiting.is_alive()
-    may_end.set()
-    waiting.join(LIMIT)
-    assert not waiting.is_alive()
+    with helped_by(work, 1) as (job,):
+        assert begun.wait(LIMIT)
+        waiting = threading.Thread(target=job.outcome)
+        waiting.start()
+        waiting.join(0.05)
+        assert waiting.is_alive()
+        may_end.set()
+        waiting.join(LIMIT)
+        assert not waiting.is_alive()
 
 
 def test_threads_are_used_again():
+    """Even if the one there is has not yet come back: it soon will."""
     threads = Helpers()
     for _ in range(20):
-        done = threading.Event()
-        job = Job(done.set)
-        threads.begin(job)
-        assert done.wait(LIMIT)
-        job.outcome()
-    assert threads.count <= 2  # a second one if the first was not yet back
+        begun, may_end = threading.Event(), threading.Event()
+
+        def work(begun=begun, may_end=may_end):
+            begun.set()
+            assert may_end.wait(LIMIT)
+
+        first, second = Job(work), Job(lambda: None)
+        threads.begin(first)
+        assert begun.wait(LIMIT)
+        threads.dismiss([first])
+        threads.begin(second)
+        may_end.set()
+        assert first.outcome() is second.outcome() is None
+        threads.dismiss([second])
+    assert threads.count == 1
+
+
+def test_what_was_dismissed_is_not_begun():
+    threads, calls = Helpers(), []
+    with threads.lock:  # no thread is started for it
+        threads.count = threads.most
+    job = Job(lambda: calls.append(1))
+    threads.begin(job)
+    threads.dismiss([job])
+    threads.jobs.get().run()
+    assert (calls, threads.free) == ([], 0)
 
 
 def test_as_many_jobs_at_once_as_there_are_threads():
@@ -133,8 +154,8 @@ def test_a_thread_that_could_not_be_started_is_not_counted(monkeypatch):
         job = Job(lambda: None)
         threads.begin(job)
         job.outcome()
-        assert within_the_limit(lambda: threads.idle == 1)
-    assert threads.count == 1
+        threads.dismiss([job])
+    assert (threads.count, threads.free) == (1, 1)
 
 
 def test_no_threads_can_be_started(monkeypatch):
@@ -146,10 +167,9 @@ def test_no_threads_can_be_started(monkeypatch):
     helpers.helpers_of.cache_clear()
     monkeypatch.setattr(threading.Thread, "start", refuse)
     calls = []
-    jobs = helped_by(lambda: calls.append(1), 2)
-    assert all(job.withdraw() for job in jobs)
+    with helped_by(lambda: calls.append(1), 2) as jobs:
+        assert jobs == []
     monkeypatch.undo()
-    (job,) = helped_by(lambda: calls.append(2), 1)  # and as soon as it can, it does
-    if not job.withdraw():
+    with helped_by(lambda: calls.append(2), 1) as (job,):  # and as soon as it can, it does
         assert job.outcome() is None
-        assert calls == [2]
+    assert calls == [2]
