@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import refcrp as rc
 from refcrp.errors import ParameterError
 from refcrp.kernels import simd
-from refcrp.kernels.threads import default_threads, in_units, threads, using_threads
+from refcrp.kernels.threads import default_threads, in_units, threads, together, using_threads
 
 LIMIT = 20  # seconds that anything here may wait
 
@@ -46,10 +46,10 @@ def test_little_work_is_done_by_the_caller_alone():
 
 @pytest.mark.usefixtures("eager")
 def test_as_many_threads_as_were_asked_for_work_at_once():
-    together = threading.Barrier(3)
+    meeting = threading.Barrier(3)
     with using_threads(3):  # a fourth party, or a missing one, would break the barrier
-        in_units(lambda *_: together.wait(LIMIT), 3, 1e12)
-    assert not together.broken
+        in_units(lambda *_: meeting.wait(LIMIT), 3, 1e12)
+    assert not meeting.broken
 
 
 class KernelError(Exception):
@@ -76,6 +76,29 @@ def test_an_error_reaches_the_caller(who):
         calls = []
         in_units(lambda first, end: calls.append((first, end)), 8, 1e12)
     assert len(calls) == 8
+
+
+def test_who_fails_waits_for_the_others():
+    """They may still write to memory that the next call would use."""
+    caller, begun, may_end, ended = (
+        threading.get_ident(),
+        threading.Event(),
+        threading.Event(),
+        threading.Event(),
+    )
+
+    def work():
+        if threading.get_ident() == caller:
+            assert begun.wait(LIMIT)
+            threading.Timer(0.05, may_end.set).start()
+            raise KernelError
+        begun.set()
+        assert may_end.wait(LIMIT)
+        ended.set()
+
+    with pytest.raises(KernelError):
+        together(work, 2)
+    assert ended.is_set()
 
 
 def test_the_number_holds_for_the_thread_that_asked():
