@@ -35,7 +35,8 @@ class Source(NamedTuple):
 
     numbers: Array  # images (m, c, h, w, lanes), or the values of lists
     lack: Pair  # how much of the margin it does not have, above and to the left
-    make: Callable[[], None] | None = None  # what each thread does first, until all is made
+    make: Callable[[], None] | None = None  # what each thread does first
+    units: Any = None  # of that, all of which must be finished before anybody goes on
     channels: Array | None = None  # of lists
     counts: Array | None = None
 
@@ -71,6 +72,7 @@ def gather(
     def work() -> None:
         if source.make is not None:
             source.make()
+            source.units.wait()
         for phase, packs, shares, chunks, units in steps:
             convolve(
                 source.numbers, source.channels, source.counts, phase.weights, phase.offsets, bias, factor,
@@ -113,9 +115,8 @@ def with_margin(
 
     def spread() -> None:
         simd.loops(images.dtype).spread(*arrays, gathering.margin, grain, units)
-        units.wait()
 
-    return Source(source, (0, 0), spread)
+    return Source(source, (0, 0), spread, units)
 
 
 def is_sparse(gathering: Gathering, plan: Plan, images: Array) -> bool:
@@ -149,6 +150,5 @@ def listed(
         simd.loops(images.dtype).make_lists(
             images[..., 0], denominator, values, channels, counts, gathering.margin, groups, units
         )
-        units.wait()
 
-    return Source(values, (0, 0), make_lists, channels, counts)
+    return Source(values, (0, 0), make_lists, units, channels, counts)

@@ -81,5 +81,5 @@ def hook(spec: LayerSpec) -> Hook | None:
     if name == "zero" and spec.kind in WITHOUT_WEIGHT:
         return rules.Norm()
     if name == "zbox":  # numbers that are no tensors, zennit would round to float32
-        parameters = {bound: torch.tensor(v, dtype=torch.float64) for bound, v in parameters.items()}
+        return RULES[name](**{bound: torch.tensor(v, dtype=torch.float64) for bound, v in parameters.items()})
     return RULES[name](**parameters)

@@ -21,7 +21,9 @@ class Attribution(CondAttribution):  # type: ignore[misc, unused-ignore] # Any w
 
     def heatmap_modifier(self, data: torch.Tensor, on_device: str | None = None) -> torch.Tensor:
         """Give relevance as it is, where zennit-crp sums over channels."""
-        return data.grad.detach().clone()
+        gradient = data.grad
+        assert gradient is not None  # zennit-crp has gone backward
+        return gradient.detach().clone()
 
 
 def explain(case: Case) -> Array:
