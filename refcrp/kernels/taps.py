@@ -40,7 +40,6 @@ class Phase:
     first: Pair
     stride: Pair
     groups: int
-    channels: int  # of all groups
     outputs: int  # of one group
 
     def places(self, size: tuple[int, ...]) -> Pair:
@@ -161,9 +160,8 @@ def positions_seen(window: Window, axis: int, pixel: int) -> dict[int, int]:
 
 def phase(taps: Array, offsets: list[Pair], step: Pair, first: Pair, stride: Pair) -> Phase:
     """Pack the weights (groups, outputs, channels, taps) of a phase."""
-    groups, outputs, channels = taps.shape[:3]
-    places = np.array(offsets, np.intc)
-    return Phase(packed(taps), places, step, first, stride, groups, groups * channels, outputs)
+    groups, outputs = taps.shape[:2]
+    return Phase(packed(taps), np.array(offsets, np.intc), step, first, stride, groups, outputs)
 
 
 def packed(taps: Array) -> Array:
