@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from queue import SimpleQueue
 
-__all__ = ["Job", "helped_by"]
+__all__ = ["Job", "ended", "helped_by"]
 
 MOST = 64  # threads; or one a processor, if there are more
 
@@ -45,6 +45,12 @@ class Job:
         """Wait for the end of what has begun; gives the error that ended it, or None."""
         with self.running:
             return self.error
+
+
+def ended(jobs: list[Job]) -> list[BaseException]:
+    """Withdraw jobs, and wait for the end of those that have begun; gives the errors that ended them."""
+    outcomes = [job.outcome() for job in jobs if not job.withdraw()]
+    return [error for error in outcomes if error is not None]
 
 
 class Helpers:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from refcrp.checks import as_integer
-from refcrp.kernels.helpers import helped_by
+from refcrp.kernels.helpers import ended, helped_by
 
 __all__ = ["A_PASS", "default_threads", "in_units", "threads", "using_threads"]
 
@@ -76,9 +76,7 @@ def together(work: Callable[[], None], count: int) -> None:
         try:
             work()
         except BaseException:
-            for job in jobs:
-                if not job.withdraw():
-                    job.outcome()
+            ended(jobs)
             raise
 
 
@@ -99,6 +97,6 @@ def in_units(kernel: Callable[[int, int], None], units: int, operations: float) 
         try:
             work()
         finally:
-            errors = [job.outcome() for job in jobs if not job.withdraw()]  # and wait for all
-    for error in filter(None, errors):
+            errors = ended(jobs)
+    for error in errors:
         raise error
