@@ -93,7 +93,6 @@ def convolve(
         for t in range(task.taps):
             room.taps[t] = as_tap(&task, offsets[t, 0] - top, offsets[t, 1] - left)
             room.all_taps = common_places(&room.taps[t], &room.taps[0] if t == 0 else &room.all_taps)
-            task.longest_shift = max(task.longest_shift, room.taps[t].shift)
         own = units.join()
         t = units.take(own)
         while t >= 0:
@@ -115,7 +114,7 @@ cdef Task as_task(
     cdef Task task
     task.groups, task.outputs = groups, target[1] // groups
     task.blocks = pieces(task.outputs, TILE_ROWS)
-    task.taps, task.longest_shift = taps, 0
+    task.taps = taps
     task.channels = weights // (groups * task.blocks * TILE_ROWS * taps)
     task.lanes = 1 if is_listed else source[4]
     task.height, task.width = source[2], source[3] * task.lanes
@@ -177,7 +176,6 @@ cdef void convolve_unit(
     for p in range(part.panels):
         cut_into_runs(task, (first_panel + p) * columns, columns, &part.panel[p])
         bound_reading(task, offset, columns, &part.panel[p])
-        part.panel[p].is_packed = task.packs or not is_readable(task, offset + part.panel[p].start, columns)
         part.panel[p].packed, part.panel[p].kept = rest + p * task.panel_size, room.kept + p * task.depth
     weights += group * task.blocks * TILE_ROWS * task.channels * task.taps
     if task.list_counts != NULL:
@@ -211,7 +209,7 @@ cdef void add_panels(
             for p in range(part.panels):
                 panel = &part.panel[p]
                 panel.depth, panel.rows = depth, room.rows if depth < slab.rows else NULL
-                panel.is_begun = False
+                panel.is_packed, panel.is_begun = task.packs or not is_free(panel, &slab), False
                 if panel.is_packed:
                     sums = as_sums(
                         task, part, panel, 0, is_first, is_last, tiles + p * part.blocks * TILE_ROWS * columns

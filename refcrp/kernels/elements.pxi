@@ -53,22 +53,22 @@ cdef extern from *:
     void make_mask_float(float*, Py_ssize_t, Py_ssize_t) noexcept nogil
     void make_mask_double(double*, Py_ssize_t, Py_ssize_t) noexcept nogil
     void pack_taps_float(
-        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, Py_ssize_t, const float*, const float*,
+        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const float*, Py_ssize_t, Py_ssize_t, const float*,
         const Py_ssize_t*, float*) noexcept nogil
     void pack_taps_double(
-        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, Py_ssize_t, const double*, const double*,
+        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const double*, Py_ssize_t, Py_ssize_t, const double*,
         const Py_ssize_t*, double*) noexcept nogil
     void pack_and_multiply_float(
-        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, Py_ssize_t, const float*, const float*,
+        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const float*, Py_ssize_t, Py_ssize_t, const float*,
         const Py_ssize_t*, const float*, float*, const Sums*) noexcept nogil
     void pack_and_multiply_double(
-        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, Py_ssize_t, const double*, const double*,
+        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const double*, Py_ssize_t, Py_ssize_t, const double*,
         const Py_ssize_t*, const double*, double*, const Sums*) noexcept nogil
     Py_ssize_t pack_some_float(
-        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, const float*, const float*, const Py_ssize_t*,
+        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const float*, Py_ssize_t, const float*, const Py_ssize_t*,
         const int*, float*, int*) noexcept nogil
     Py_ssize_t pack_some_double(
-        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, Py_ssize_t, const double*, const double*,
+        Py_ssize_t, Py_ssize_t, const Py_ssize_t*, const double*, Py_ssize_t, const double*,
         const Py_ssize_t*, const int*, double*, int*) noexcept nogil
     void prefetch(const void*) noexcept nogil
     void add_to_columns_float(float*, const float*, float) noexcept nogil
@@ -172,34 +172,34 @@ cdef inline void make_mask(real* mask, Py_ssize_t first, Py_ssize_t end) noexcep
 
 
 cdef inline void pack_taps(
-    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t* starts, Py_ssize_t taps, Py_ssize_t rows,
-    const real* masks, const real* image, const Py_ssize_t* places, real* packed,
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t* starts, const real* masks,
+    Py_ssize_t taps, Py_ssize_t rows, const real* image, const Py_ssize_t* places, real* packed,
 ) noexcept nogil:
     if real is float:
-        pack_taps_float(step, runs, starts, taps, rows, masks, image, places, packed)
+        pack_taps_float(step, runs, starts, masks, taps, rows, image, places, packed)
     else:
-        pack_taps_double(step, runs, starts, taps, rows, masks, image, places, packed)
+        pack_taps_double(step, runs, starts, masks, taps, rows, image, places, packed)
 
 
 cdef inline void pack_and_multiply(
-    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t* starts, Py_ssize_t taps, Py_ssize_t rows,
-    const real* masks, const real* image, const Py_ssize_t* places, const real* weights, real* packed,
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t* starts, const real* masks,
+    Py_ssize_t taps, Py_ssize_t rows, const real* image, const Py_ssize_t* places, const real* weights, real* packed,
     const Sums* sums,
 ) noexcept nogil:
     if real is float:
-        pack_and_multiply_float(step, runs, starts, taps, rows, masks, image, places, weights, packed, sums)
+        pack_and_multiply_float(step, runs, starts, masks, taps, rows, image, places, weights, packed, sums)
     else:
-        pack_and_multiply_double(step, runs, starts, taps, rows, masks, image, places, weights, packed, sums)
+        pack_and_multiply_double(step, runs, starts, masks, taps, rows, image, places, weights, packed, sums)
 
 
 cdef inline Py_ssize_t pack_some(
-    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t* starts, Py_ssize_t rows, const real* masks,
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t* starts, const real* masks, Py_ssize_t rows,
     const real* image, const Py_ssize_t* places, const int* numbers, real* packed, int* kept,
 ) noexcept nogil:
     if real is float:
-        return pack_some_float(step, runs, starts, rows, masks, image, places, numbers, packed, kept)
+        return pack_some_float(step, runs, starts, masks, rows, image, places, numbers, packed, kept)
     else:
-        return pack_some_double(step, runs, starts, rows, masks, image, places, numbers, packed, kept)
+        return pack_some_double(step, runs, starts, masks, rows, image, places, numbers, packed, kept)
 
 
 cdef inline void add_to_columns(real* to, const real* start, real offset) noexcept nogil:

@@ -84,12 +84,21 @@ INLINE int NAMED(put_row)(
     return NAMED(any_of)(pixel);
 }
 
+/* Call `put` with what it should be compiled for: a step of 1 or 2, one run, no masks (then there is one run). */
+#define KNOWN(put, ...) \
+    (step == 1 && !masks      ? put(1, 1, starts, NULL, __VA_ARGS__) \
+     : step == 1 && runs == 1 ? put(1, 1, starts, masks, __VA_ARGS__) \
+     : step == 1              ? put(1, runs, starts, masks, __VA_ARGS__) \
+     : step == 2 && !masks    ? put(2, 1, starts, NULL, __VA_ARGS__) \
+     : step == 2              ? put(2, runs, starts, masks, __VA_ARGS__) \
+                              : put(step, runs, starts, masks, __VA_ARGS__))
+
 /* The rows of some taps, channel after channel through all of these, which see nearly the same pixels.
 
    Row c of tap t is read from image + places[t, c] on, each run at its own start from there; the masks are those of all
-   runs of a tap. Without masks there is one run. */
+   runs of a tap. */
 INLINE void NAMED(put_taps)(
-    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, Py_ssize_t taps, Py_ssize_t rows, const REAL *masks,
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, const REAL *masks, Py_ssize_t taps, Py_ssize_t rows,
     const REAL *image, const Py_ssize_t *places, REAL *packed)
 {
     for (Py_ssize_t c = 0; c < rows; c++) {
@@ -101,30 +110,17 @@ INLINE void NAMED(put_taps)(
 }
 
 NOINLINE void NAMED(pack_taps)(
-    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, Py_ssize_t taps, Py_ssize_t rows, const REAL *masks,
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, const REAL *masks, Py_ssize_t taps, Py_ssize_t rows,
     const REAL *image, const Py_ssize_t *places, REAL *packed)
 {
-    if (step == 1 && !masks)
-        NAMED(put_taps)(1, 1, starts, taps, rows, NULL, image, places, packed);
-    else if (step == 1 && runs == 1)
-        NAMED(put_taps)(1, 1, starts, taps, rows, masks, image, places, packed);
-    else if (step == 1 && runs == 2)
-        NAMED(put_taps)(1, 2, starts, taps, rows, masks, image, places, packed);
-    else if (step == 1)
-        NAMED(put_taps)(1, runs, starts, taps, rows, masks, image, places, packed);
-    else if (step == 2 && !masks)
-        NAMED(put_taps)(2, 1, starts, taps, rows, NULL, image, places, packed);
-    else if (step == 2)
-        NAMED(put_taps)(2, runs, starts, taps, rows, masks, image, places, packed);
-    else
-        NAMED(put_taps)(step, runs, starts, taps, rows, masks, image, places, packed);
+    KNOWN(NAMED(put_taps), taps, rows, image, places, packed);
 }
 
 /* Put a panel together and multiply it with AT_ONCE outputs of a block on the way: while these products take all the time,
    loading and storing cost nothing. Arguments are those of put_taps, but rows are put one tap after the other, in the order
    in which they are added up. */
 INLINE void NAMED(put_and_multiply)(
-    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, Py_ssize_t taps, Py_ssize_t rows, const REAL *masks,
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, const REAL *masks, Py_ssize_t taps, Py_ssize_t rows,
     const REAL *image, const Py_ssize_t *places, const REAL *weights, REAL *packed, const Sums *sums)
 {
     NAMED(vector) sum[AT_ONCE][TILE_VECTORS], pixel[TILE_VECTORS];
@@ -146,27 +142,16 @@ INLINE void NAMED(put_and_multiply)(
 
 /* The same, and the other outputs of the block. */
 NOINLINE void NAMED(pack_and_multiply)(
-    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, Py_ssize_t taps, Py_ssize_t rows, const REAL *masks,
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, const REAL *masks, Py_ssize_t taps, Py_ssize_t rows,
     const REAL *image, const Py_ssize_t *places, const REAL *weights, REAL *packed, const Sums *sums)
 {
-    if (step == 1 && !masks)
-        NAMED(put_and_multiply)(1, 1, starts, taps, rows, NULL, image, places, weights, packed, sums);
-    else if (step == 1 && runs == 1)
-        NAMED(put_and_multiply)(1, 1, starts, taps, rows, masks, image, places, weights, packed, sums);
-    else if (step == 1)
-        NAMED(put_and_multiply)(1, runs, starts, taps, rows, masks, image, places, weights, packed, sums);
-    else if (step == 2 && !masks)
-        NAMED(put_and_multiply)(2, 1, starts, taps, rows, NULL, image, places, weights, packed, sums);
-    else if (step == 2)
-        NAMED(put_and_multiply)(2, runs, starts, taps, rows, masks, image, places, weights, packed, sums);
-    else
-        NAMED(put_and_multiply)(step, runs, starts, taps, rows, masks, image, places, weights, packed, sums);
+    KNOWN(NAMED(put_and_multiply), taps, rows, image, places, weights, packed, sums);
     NAMED(multiply_block)(
         TILE_ROWS - AT_ONCE, taps * rows, NULL, NULL, weights + AT_ONCE, packed, NAMED(sums_behind)(AT_ONCE, *sums));
 }
 
 INLINE Py_ssize_t NAMED(put_some)(
-    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, Py_ssize_t rows, const REAL *masks, const REAL *image,
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, const REAL *masks, Py_ssize_t rows, const REAL *image,
     const Py_ssize_t *places, const int *numbers, REAL *packed, int *kept)
 {
     Py_ssize_t count = 0;
@@ -181,12 +166,10 @@ INLINE Py_ssize_t NAMED(put_some)(
 
 /* Those rows of one tap that are not all zeros, and which these are; tells how many. */
 NOINLINE Py_ssize_t NAMED(pack_some)(
-    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, Py_ssize_t rows, const REAL *masks, const REAL *image,
+    Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t *starts, const REAL *masks, Py_ssize_t rows, const REAL *image,
     const Py_ssize_t *places, const int *numbers, REAL *packed, int *kept)
 {
-    if (step == 1 && !masks)
-        return NAMED(put_some)(1, 1, starts, rows, NULL, image, places, numbers, packed, kept);
-    if (step == 1)
-        return NAMED(put_some)(1, runs, starts, rows, masks, image, places, numbers, packed, kept);
-    return NAMED(put_some)(step, runs, starts, rows, masks, image, places, numbers, packed, kept);
+    return KNOWN(NAMED(put_some), rows, image, places, numbers, packed, kept);
 }
+
+#undef KNOWN

@@ -17,6 +17,11 @@ cdef void bound_reading(
         panel.highest = panel.lowest - 1  # nothing may be read
 
 
+cdef inline bint is_free(const Panel* panel, const Slab* slab) noexcept nogil:
+    # Whether all rows of a slab can be read at a tile's full width.
+    return panel.lowest <= slab.lowest and slab.highest <= panel.highest
+
+
 cdef void pack(
     const Task* task, const Room* room, const Slab* slab, Panel* panel, const real* source, int outputs,
     const real* weight, const Sums* sums,
@@ -24,13 +29,12 @@ cdef void pack(
     # And multiply by the first block, if that can be done on the way.
     cdef Py_ssize_t rows = panel.depth // slab.taps, t, columns = tile_columns[real](<real*>NULL)
     cdef bint is_whole = is_inside(&room.all_taps, panel)
-    cdef bint is_free = panel.lowest <= slab.lowest and slab.highest <= panel.highest
     cdef real* packed = <real*>panel.packed
     cdef real* masks = NULL if is_whole else <real*>room.numbers
-    if is_free and is_sparse(task, room, panel, source, packed, panel.kept):
+    if is_free(panel, slab) and is_sparse(task, room, panel, source, packed, panel.kept):
         leave_out_zeros(task, room, slab, panel, source)
         return
-    if not is_free or (masks != NULL and panel.runs * slab.taps > MASKS):
+    if not is_free(panel, slab) or (masks != NULL and panel.runs * slab.taps > MASKS):
         pack_tap_by_tap(task, room, slab, panel, source)
         return
     for t in range(0 if is_whole else slab.taps):
@@ -38,12 +42,12 @@ cdef void pack(
     panel.is_begun = outputs == TILE_ROWS and panel.rows == NULL and not panel.is_narrow
     if panel.is_begun:
         pack_and_multiply(
-            task.step_x, panel.runs, panel.starts, slab.taps, rows, masks, source, room.places, weight,
+            task.step_x, panel.runs, panel.starts, masks, slab.taps, rows, source, room.places, weight,
             packed, sums,
         )
     else:
         pack_taps(
-            task.step_x, panel.runs, panel.starts, slab.taps, rows, masks, source, room.places, packed
+            task.step_x, panel.runs, panel.starts, masks, slab.taps, rows, source, room.places, packed
         )
 
 
@@ -55,8 +59,8 @@ cdef void leave_out_zeros(
     cdef real* packed = <real*>panel.packed
     for t in range(slab.taps):
         count += pack_some(
-            task.step_x, panel.runs, panel.starts, rows,
-            masks_of(&room.taps[slab.first_tap + t], panel, <real*>room.numbers), source,
+            task.step_x, panel.runs, panel.starts,
+            masks_of(&room.taps[slab.first_tap + t], panel, <real*>room.numbers), rows, source,
             room.places + t * rows, room.rows + t * rows, packed + count * columns, panel.kept + count,
         )
     panel.depth, panel.rows = count, panel.kept
@@ -69,7 +73,7 @@ cdef inline bint is_sparse(
     cdef Py_ssize_t step = max(4, panel.depth // 16), k, count = panel.depth // step, filled = 0
     for k in range(count):
         filled += pack_some(
-            task.step_x, 1, panel.starts, 1, NULL, source, room.places + k * step, room.rows, packed, kept
+            task.step_x, 1, panel.starts, NULL, 1, source, room.places + k * step, room.rows, packed, kept
         )
     return 8 * (count - filled) > count
 
@@ -126,8 +130,8 @@ cdef void pack_tap_by_tap(
             if not first <= k < end:
                 copy_exactly(task, panel, tap, source + places[k], packed + k * columns)
         pack_taps(
-            task.step_x, panel.runs, panel.starts, 1, end - first,
-            masks_of(tap, panel, <real*>room.numbers), source, places + first, packed + first * columns,
+            task.step_x, panel.runs, panel.starts, masks_of(tap, panel, <real*>room.numbers), 1, end - first,
+            source, places + first, packed + first * columns,
         )
         tap, places, packed = tap + 1, places + rows, packed + rows * columns
 

@@ -10,7 +10,6 @@ cdef struct Task:
     Py_ssize_t first_y, first_x, stride_y, stride_x  # in the target
     Py_ssize_t rows, columns, pitch  # of the grid; from one row to the next
     Py_ssize_t depth, blocks, panels, panel_size, shares, chunks, factor_images
-    Py_ssize_t longest_shift
     bint packs
     bint fills_target  # place after place
     const unsigned char* list_channels
@@ -150,13 +149,6 @@ cdef Py_ssize_t list_rows(
                 room.rows[depth], room.places[depth] = <int>(t * slab.channels + k), place + k * plane
                 depth += 1
     return depth
-
-
-cdef bint is_readable(const Task* task, Py_ssize_t start, Py_ssize_t columns) noexcept nogil:
-    # Whether whole rows of a tile can be read from there on, in all channels, by all taps.
-    return start + (task.channels - 1) * task.height * task.width + task.longest_shift + columns <= (
-        task.source_size
-    )
 
 
 cdef void set_results(

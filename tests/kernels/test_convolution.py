@@ -155,7 +155,7 @@ def test_a_condition_alone_and_a_sample_alone(c):
 def test_packed_or_read_where_it_is(c):
     expected = c.results()
     with pytest.MonkeyPatch.context() as monkeypatch:
-        for few in 0, 10**6:
+        for few in 0, 10**6:  # all are packed, none is
             set_constant(monkeypatch, "FEW_OUTPUTS", few)
             assert_same_bits(c.results(), expected)
 
