@@ -183,8 +183,8 @@ cdef inline void pack_taps(
 
 cdef inline void pack_and_multiply(
     Py_ssize_t step, Py_ssize_t runs, const Py_ssize_t* starts, const real* masks,
-    Py_ssize_t taps, Py_ssize_t rows, const real* image, const Py_ssize_t* places, const real* weights, real* packed,
-    const Sums* sums,
+    Py_ssize_t taps, Py_ssize_t rows, const real* image, const Py_ssize_t* places, const real* weights,
+    real* packed, const Sums* sums,
 ) noexcept nogil:
     if real is float:
         pack_and_multiply_float(step, runs, starts, masks, taps, rows, image, places, weights, packed, sums)
